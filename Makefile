@@ -1,0 +1,60 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv*.
+# `make demo` and `make test` do all that they need, from the set-up on.
+
+PYTHON ?= python3
+# Further interpreters that the tests run on, where the machine has them.
+OTHER_PYTHONS ?= 3.12 3.13 3.14
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test setup lint format tests tests-on-others wheel lock clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
+
+demo: setup  ## watch handlers take, lose and take over leases
+	@$(BIN)/python -m lambda_singleton demo
+
+test: lint tests tests-on-others  ## all that CI runs
+
+setup: .venv/.ready .venv-engine/.ready  ## install what development needs
+
+lint: setup  ## formatting, lint, strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tests: setup  ## the tests on PYTHON
+	$(BIN)/python -m pytest
+
+tests-on-others: setup  ## the tests on other interpreters, where present
+	@PYTHONS="$(OTHER_PYTHONS)" tests/on_other_pythons.sh
+
+wheel: setup  ## build the package for PyPI into dist/
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+lock:  ## resolve requirements/*.in anew
+	@requirements/lock.sh
+
+clean:  ## remove everything that was installed or built
+	rm -rf .venv* dist .pytest_cache .mypy_cache .ruff_cache
+
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
+	@echo "Setting up .venv (once, about half a minute) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# The engine pins botocore, so it has an environment of its own.
+.venv-engine/.ready: requirements/engine.txt
+	@echo "Setting up .venv-engine (once) ..."
+	@$(PYTHON) -m venv --clear .venv-engine
+	@.venv-engine/bin/python $(PIP_INSTALL) --require-hashes -r requirements/engine.txt
+	@touch $@

@@ -1,0 +1,291 @@
+"""Taking a lease: one request when it is free, patience when it is not.
+
+The steps are written once, as a generator, and driven by `run` and `run_async`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ._backoff import Backoff
+from ._clock import Clock, Instant, milliseconds, utc
+from ._errors import (
+    LeaseDeadlineError,
+    LeaseError,
+    LeaseHeldError,
+    LeaseLostError,
+    LeaseStoreError,
+)
+from ._lease import TRIES, Lease, logger
+from ._protocol import Acquire
+from ._record import LeaseRecord
+from ._store import LeaseStore
+from ._term import Term
+
+#: With less than this left of the invocation (seconds) no handler is started.
+LEAST_TIME = 0.1
+
+#: A wait ends this long before the deadline (seconds), so that its error still gets out.
+TIME_TO_REPORT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A step that waits."""
+
+    seconds: float
+
+
+#: A step is a pause or a call that blocks. A generator of steps returns its result.
+Step = Pause | Callable[[], Any]
+Steps = Generator[Step, Any, Lease]
+
+
+def run(steps: Steps, clock: Clock) -> Lease:
+    """Drive the steps in this thread."""
+    result: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(result) if error is None else steps.throw(error)
+        except StopIteration as end:
+            lease: Lease = end.value
+            return lease
+        result, error = None, None
+        try:
+            if isinstance(step, Pause):
+                clock.sleep(step.seconds)
+            else:
+                result = step()
+        except Exception as raised:
+            error = raised
+
+
+async def run_async(steps: Steps) -> Lease:
+    """Drive the steps without blocking the event loop."""
+    import asyncio
+
+    result: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            step = steps.send(result) if error is None else steps.throw(error)
+        except StopIteration as end:
+            lease: Lease = end.value
+            return lease
+        result, error = None, None
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            continue
+        call = asyncio.ensure_future(asyncio.to_thread(step))
+        try:
+            result = await asyncio.shield(call)
+        except asyncio.CancelledError:
+            await _undo(steps, call)
+            raise
+        except Exception as raised:
+            error = raised
+
+
+async def _undo(steps: Steps, call: Any) -> None:
+    # The thread cannot be called back: let it finish, and give back what it may have got.
+    import asyncio
+
+    try:
+        steps.send(await call)
+    except StopIteration as end:
+        await asyncio.to_thread(end.value.release)
+    except LeaseError:
+        pass
+    finally:
+        steps.close()
+
+
+class Observation:
+    """What a waiter has seen of the holder, timed on its own monotonic clock only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._record: LeaseRecord | None = None
+        self._since = 0.0
+
+    def note(self, record: LeaseRecord | None) -> None:
+        """Remember a row that has just been received."""
+        previous = self._record
+        if (
+            record is None
+            or previous is None
+            or (record.owner, record.expires_at) != (previous.owner, previous.expires_at)
+        ):
+            self._since = self._clock.monotonic()
+        self._record = record
+
+    @property
+    def seconds_to_takeover(self) -> float:
+        """When the holder will have been silent for a whole lease."""
+        record = self._record
+        if (
+            record is None
+            or record.owner is None
+            or record.expires_at is None
+            or record.duration is None
+        ):
+            return float("inf")
+        return self._since + record.duration - self._clock.monotonic()
+
+    @property
+    def silent_holder(self) -> LeaseRecord | None:
+        """The holder that nobody has to believe alive any more."""
+        return self._record if self.seconds_to_takeover <= 0 else None
+
+
+def acquisition(
+    store: LeaseStore,
+    name: str,
+    term: Term,
+    *,
+    wait: float,
+    holder: Mapping[str, str],
+    min_hold: float = 0.0,
+) -> Steps:
+    """Take the lease, waiting up to `wait` seconds for it.
+
+    Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`.
+    """
+    clock = store.clock
+    # Made here and not at import: SnapStart clones what import made.
+    owner = os.urandom(16).hex()
+    patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
+    give_up_at = clock.monotonic() + patience
+    observation = Observation(clock)
+    backoff = Backoff(0.05, 1.0)
+
+    def bid() -> Acquire:
+        now = clock.time()
+        expires_at = term.expiry(now)
+        return Acquire(
+            name=name,
+            owner=owner,
+            holder={**holder, "acquired_at": utc(now)},
+            now=milliseconds(now),
+            expires_at=expires_at,
+            duration=expires_at - milliseconds(now),
+            clock_skew=milliseconds(store.clock_skew),
+            seen=observation.silent_holder,
+        )
+
+    while True:
+        outcome = yield from _try(store, term, bid, min_hold)
+        if isinstance(outcome, Lease):
+            return outcome
+        record = outcome
+        while True:
+            observation.note(record)
+            time_left = give_up_at - clock.monotonic()
+            if time_left <= 0:
+                raise _held(name, record, store)
+            # Never later than the holder's expiry needs, by either way to judge it.
+            free_in = min(_free_in(record, store), observation.seconds_to_takeover)
+            yield Pause(max(0.001, min(time_left, backoff.delay(), free_in)))
+            if record is not None and bid().allows(record):
+                break
+            # Looking costs a fifth of trying.
+            try:
+                record = yield partial(store.get, name)
+            except LeaseStoreError as error:
+                logger.debug("could not look at lease %r: %s", name, error)
+                continue
+            if bid().allows(record):
+                break
+
+
+def _try(
+    store: LeaseStore, term: Term, bid: Callable[[], Acquire], min_hold: float
+) -> Generator[Step, Any, Lease | LeaseRecord | None]:
+    # Returns the lease, or the row that refused it. A second request goes out only when no reply
+    # came to the first: its condition then also recognises what the first one wrote.
+    clock = store.clock
+    backoff = Backoff(0.05, 1.0)
+    for tries_left in reversed(range(TRIES)):
+        sent = Instant.now(clock)
+        _refuse_late_start(term, sent.wall)
+        operation = bid()
+        try:
+            reply = yield partial(store.execute, operation, timeout=term.timeout)
+            if not reply.applied and reply.record and reply.record.owner == operation.owner:
+                raise LeaseStoreError(
+                    f"lease {operation.name!r} was not acquired: the clock ran backwards"
+                )
+        except LeaseStoreError:
+            if not tries_left:
+                raise
+            yield Pause(backoff.delay())
+            continue
+        if not reply.applied:
+            refused_by: LeaseRecord | None = reply.record
+            return refused_by
+        lease = Lease(
+            store,
+            operation.name,
+            operation.owner,
+            reply.record.token,
+            term,
+            sent=sent,
+            expires_at=operation.expires_at / 1000,
+            min_hold=min_hold,
+        )
+        try:
+            lease._refuse_wrong_clock(reply, sent)
+            _refuse_late_start(term, clock.time())
+            lease.check()
+        except LeaseError as error:
+            yield partial(_give_back, lease)
+            if isinstance(error, LeaseLostError):
+                raise LeaseStoreError(
+                    f"lease {lease.name!r} ended before the store's reply came"
+                ) from error
+            raise
+        return lease
+    raise AssertionError("unreachable")
+
+
+def _give_back(lease: Lease) -> None:
+    try:
+        lease._release("not started")
+    except LeaseError as error:
+        logger.warning("lease %r could not be given back: %s", lease.name, error)
+
+
+def _refuse_late_start(term: Term, now: float) -> None:
+    left = term.time_left(now)
+    if left < LEAST_TIME:
+        raise LeaseDeadlineError(
+            f"only {max(0.0, left):.3f} s of the invocation are left, too little to start the"
+            " handler"
+        )
+
+
+def _free_in(record: LeaseRecord | None, store: LeaseStore) -> float:
+    if record is None or record.expires_at is None:
+        return float("inf")
+    skew = 0.0 if record.owner is None else store.clock_skew
+    return max(0.0, record.expires_at + skew - store.clock.time())
+
+
+def _held(name: str, record: LeaseRecord | None, store: LeaseStore) -> LeaseHeldError:
+    if record is None:
+        return LeaseHeldError(f"lease {name!r} is held", name=name)
+    free_in = _free_in(record, store)
+    who = ", ".join(f"{key} {value}" for key, value in (record.holder or {}).items())
+    until = "" if record.expires_at is None else f" until {utc(record.expires_at)}"
+    return LeaseHeldError(
+        f"lease {name!r} is held{until}" + (f" by {who}" if who else ""),
+        name=name,
+        holder=None if record.holder is None else dict(record.holder),
+        held_until=record.expires_at,
+        retry_after=None if record.expires_at is None else free_in,
+    )

@@ -1,0 +1,74 @@
+"""The clock that leases are measured with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import NamedTuple, Protocol
+
+from ._errors import LeaseConfigError
+
+#: A crashed holder may block a name this long: more is taken for a mistake in units.
+LONGEST = 86_400.0
+
+
+class Clock(Protocol):
+    """The part of the `time` module that a lease needs. The module itself is the default."""
+
+    def time(self) -> float:
+        """Epoch seconds: what the parties compare."""
+
+    def monotonic(self) -> float:
+        """Seconds that never step: what a holder counts on."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait that many seconds."""
+
+
+class Instant(NamedTuple):
+    """Both clocks, read together before a request is sent."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Instant:
+        return cls(clock.time(), clock.monotonic())
+
+
+def milliseconds(seconds: float) -> int:
+    """Convert to the unit of the row."""
+    return round(seconds * 1000)
+
+
+def seconds(value: object, parameter: str, *, least: float = 0.0) -> float:
+    """Check a length of time given by the user, and return it in seconds.
+
+    Raises `LeaseConfigError` for anything but an int, float or timedelta from `least` to a day.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise LeaseConfigError(
+            f"{parameter} must be a number of seconds or a timedelta, not {value!r}"
+        )
+    if not isfinite(number) or not least <= number <= LONGEST:
+        raise LeaseConfigError(
+            f"{parameter} must be from {least:g} to {LONGEST:g} seconds, not {value!r}"
+        )
+    return float(number)
+
+
+def utc(epoch_seconds: float) -> str:
+    """Write a time the way that rows, errors and logs show it."""
+    moment = datetime.fromtimestamp(epoch_seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def provable_offset(store_time: float, sent: float, received: float) -> float:
+    """Return by how many seconds the local clock is off for certain.
+
+    The store's clock was read between `sent` and `received`, and is cut off to whole seconds.
+    """
+    ahead = sent - (store_time + 1)
+    behind = store_time - received
+    return max(ahead, behind, 0.0)

@@ -1,0 +1,360 @@
+"""Leases in a DynamoDB table: one conditional UpdateItem for each operation."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ._clock import Clock, milliseconds, seconds
+from ._errors import LeaseConfigError, LeaseError, LeaseStoreError
+from ._lease import logger
+from ._protocol import ForceRelease, Operation, Value
+from ._record import LeaseRecord
+from ._store import Reply
+from ._term import PATIENCE
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE = "SINGLETON_TABLE"
+
+# A client's timeouts are fixed when it is made. These are the lengths of one request, in seconds,
+# of which the longest that fits is taken: in practice one client, unless leases are very short.
+_TIMEOUTS = (PATIENCE, 1.0, 0.5, 0.2)
+
+# Another try may help; any other refusal needs somebody to change something.
+_PASSING = frozenset(
+    {
+        "InternalServerError",
+        "ItemCollectionSizeLimitExceededException",
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
+
+class DynamoDBStore:
+    """Leases in the table `table_name`, by default the one that `SINGLETON_TABLE` names.
+
+    The row format is in `docs/protocol.md`. boto3 is imported, and its client made, with the first
+    request. A `client` of your own is used as it is: give it short timeouts and
+    `retries={"total_max_attempts": 1}`, since this package retries by itself.
+
+    Args:
+        table_name: The table's name. An argument beats the environment.
+        client: A low-level boto3 DynamoDB client to use instead of an own one.
+        clock_skew: How far, in seconds, the clocks of two parties may differ.
+        kill_grace: How late, in seconds, an invocation may be killed after its deadline.
+        retention: How long a row is kept after its last use, for DynamoDB's TTL.
+        key_attr: The table's partition key.
+        ttl_attr: The table's TTL attribute.
+        clock: What to read the time from.
+    """
+
+    def __init__(
+        self,
+        table_name: str | None = None,
+        *,
+        client: DynamoDBClient | None = None,
+        clock_skew: float = 1.0,
+        kill_grace: float = 2.0,
+        retention: timedelta = timedelta(days=7),
+        key_attr: str = "id",
+        ttl_attr: str = "expiration",
+        clock: Clock = time,
+    ) -> None:
+        self.clock = clock
+        self.clock_skew = seconds(clock_skew, "clock_skew")
+        self.kill_grace = seconds(kill_grace, "kill_grace")
+        self._retention = int(retention.total_seconds())
+        self._table_name = table_name
+        self._key_attr = key_attr
+        self._ttl_attr = ttl_attr
+        self._given_client = client
+        self._clients: dict[float, DynamoDBClient] = {}
+        self._making_a_client = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"DynamoDBStore({self._table_name or os.environ.get(TABLE)!r})"
+
+    def execute(self, operation: Operation, *, timeout: float) -> Reply:
+        """Send one UpdateItem."""
+        table, client = self._table, self._client(timeout)
+        values: dict[str, Value] = {
+            **operation.values,
+            ":expiration": operation.in_use_until // 1000 + self._retention,
+        }
+        placeholders = _placeholders(operation.condition, operation.update)
+        try:
+            response = client.update_item(
+                TableName=table,
+                Key={self._key_attr: {"S": operation.name}},
+                ConditionExpression=operation.condition,
+                UpdateExpression=operation.update,
+                ExpressionAttributeNames={
+                    name: self._attribute(name[1:]) for name in placeholders if name[0] == "#"
+                },
+                ExpressionAttributeValues={
+                    name: _encode(values[name]) for name in placeholders if name[0] == ":"
+                },
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            refusal: Mapping[str, Any] = getattr(error, "response", {})
+            if _code(refusal) != "ConditionalCheckFailedException":
+                raise self._explain(error, "UpdateItem") from error
+            return Reply(
+                applied=False,
+                record=self._decode(refusal.get("Item")),
+                store_time=_date(refusal),
+            )
+        return Reply(
+            applied=True,
+            record=self._decode(response.get("Attributes")),
+            store_time=_date(response),
+        )
+
+    def get(self, name: str) -> LeaseRecord | None:
+        """Read the lease called `name`, consistently; None if there never was one.
+
+        Raises `LeaseStoreError` or `LeaseConfigError`.
+        """
+        table, client = self._table, self._client(PATIENCE)
+        try:
+            response = client.get_item(
+                TableName=table, Key={self._key_attr: {"S": name}}, ConsistentRead=True
+            )
+        except Exception as error:
+            raise self._explain(error, "GetItem") from error
+        return self._decode(response.get("Item"))
+
+    def records(self) -> Iterator[LeaseRecord]:
+        """Read every lease in the table, passing over rows that are not leases.
+
+        Raises `LeaseStoreError` or `LeaseConfigError`.
+        """
+        table, client = self._table, self._client(PATIENCE)
+        try:
+            for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+                for item in page["Items"]:
+                    if "token" in item:
+                        record = self._decode(item)
+                        if record is not None:
+                            yield record
+        except LeaseError:
+            raise
+        except Exception as error:
+            raise self._explain(error, "Scan") from error
+
+    def force_release(self, name: str) -> LeaseRecord:
+        """Free a lease whoever holds it, and raise its token so that the holder is fenced.
+
+        The former holder notices with its next renewal. Raises `LeaseConfigError` if there is no
+        lease of that name, and `LeaseStoreError` if DynamoDB does not answer.
+        """
+        operation = ForceRelease(name=name, now=milliseconds(self.clock.time()))
+        reply = self.execute(operation, timeout=PATIENCE)
+        if not reply.applied or reply.record is None:
+            raise LeaseConfigError(f"there is no lease {name!r} in table {self._table!r}")
+        return reply.record
+
+    def create_table(self) -> None:
+        """Create the table, with on-demand billing and TTL, unless it is there already.
+
+        For trials and tests: in production let a template do it. Raises `LeaseConfigError` if a
+        table of that name has another key or another TTL attribute.
+        """
+        table, client = self._table, self._client(PATIENCE)
+        try:
+            try:
+                client.create_table(
+                    TableName=table,
+                    KeySchema=[{"AttributeName": self._key_attr, "KeyType": "HASH"}],
+                    AttributeDefinitions=[{"AttributeName": self._key_attr, "AttributeType": "S"}],
+                    BillingMode="PAY_PER_REQUEST",
+                )
+            except client.exceptions.ResourceInUseException:
+                logger.debug("table %r exists", table)
+            waiter = client.get_waiter("table_exists")
+            waiter.wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+            self._check_key(client.describe_table(TableName=table)["Table"]["KeySchema"])
+            ttl = client.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+            if ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING"):
+                self._check_ttl(ttl.get("AttributeName"))
+            else:
+                client.update_time_to_live(
+                    TableName=table,
+                    TimeToLiveSpecification={"Enabled": True, "AttributeName": self._ttl_attr},
+                )
+        except LeaseError:
+            raise
+        except Exception as error:
+            raise self._explain(error, "CreateTable") from error
+
+    def _check_key(self, schema: Any) -> None:
+        keys = [key["AttributeName"] for key in schema]
+        if keys != [self._key_attr]:
+            raise LeaseConfigError(
+                f"table {self._table!r} has the key {keys}: leases need the single partition key"
+                f" {self._key_attr!r} (see key_attr)"
+            )
+
+    def _check_ttl(self, attribute: str | None) -> None:
+        if attribute != self._ttl_attr:
+            raise LeaseConfigError(
+                f"table {self._table!r} has its TTL on {attribute!r}, not on {self._ttl_attr!r}"
+                " (see ttl_attr)"
+            )
+
+    @property
+    def _table(self) -> str:
+        name = self._table_name or os.environ.get(TABLE)
+        if not name:
+            raise LeaseConfigError(
+                f"no table: set the environment variable {TABLE}, or give DynamoDBStore a name"
+            )
+        return name
+
+    def _attribute(self, placeholder: str) -> str:
+        return {"id": self._key_attr, "expiration": self._ttl_attr}.get(placeholder, placeholder)
+
+    def _client(self, timeout: float) -> DynamoDBClient:
+        if self._given_client is not None:
+            return self._given_client
+        length = next((length for length in _TIMEOUTS if length <= timeout), _TIMEOUTS[-1])
+        client = self._clients.get(length)
+        if client is None:
+            # Clients may be shared by threads, but not made by several at a time.
+            with self._making_a_client:
+                client = self._clients.get(length) or self._make_client(length)
+                self._clients[length] = client
+        return client
+
+    def _make_client(self, timeout: float) -> DynamoDBClient:
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError as error:
+            raise LeaseConfigError(
+                "DynamoDBStore needs boto3, which Lambda's Python runtimes have; elsewhere:"
+                " pip install 'lambda-singleton[boto3]'"
+            ) from error
+        # boto3's own defaults are 60 s for each, and retries that depend on its version.
+        config = Config(
+            connect_timeout=timeout * 0.4,
+            read_timeout=timeout * 0.6,
+            retries={"mode": "standard", "total_max_attempts": 1},
+        )
+        try:
+            return boto3.client("dynamodb", config=config)
+        except Exception as error:
+            raise self._explain(error, "UpdateItem") from error
+
+    def _decode(self, item: Mapping[str, Any] | None) -> LeaseRecord | None:
+        if not item:
+            return None
+        try:
+            return LeaseRecord(
+                name=item[self._key_attr]["S"],
+                token=int(item["token"]["N"]) if "token" in item else 0,
+                owner=_text(item, "owner"),
+                expires_at=_from_milliseconds(item, "expires_at_ms"),
+                holder=_texts(item, "holder"),
+                last_run=_texts(item, "last_run"),
+                duration=_from_milliseconds(item, "duration_ms"),
+            )
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise LeaseConfigError(
+                f"row {item.get(self._key_attr)!r} of table {self._table!r} is not a lease's:"
+                f" {error!r}; remove it, or use a table of leases only"
+            ) from error
+
+    def _explain(self, error: Exception, action: str) -> LeaseError:
+        """Turn whatever boto3 raised into an error that says what to do."""
+        from botocore import exceptions as botocore
+
+        table = self._table
+        if isinstance(error, botocore.ClientError):
+            code = _code(error.response)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in _PASSING or status >= 500 or status == 429:
+                return LeaseStoreError(f"DynamoDB could not serve table {table!r}: {error}")
+            if code == "ResourceNotFoundException":
+                return LeaseConfigError(
+                    f"table {table!r} does not exist in this account and region: create it, or"
+                    f" set {TABLE} to the name of the table of leases"
+                )
+            if code in ("AccessDeniedException", "AccessDenied"):
+                return LeaseConfigError(
+                    f"access denied: allow dynamodb:{action} on table {table!r} in the function's"
+                    f" role ({error})"
+                )
+            if re.search("Signature (expired|not yet current)", str(error)):
+                return LeaseConfigError(
+                    f"the local clock is minutes off DynamoDB's: synchronise it ({error})"
+                )
+            return LeaseConfigError(f"DynamoDB refused {action} on table {table!r}: {error}")
+        if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
+            return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
+        if isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError):
+            return LeaseStoreError(f"no credentials for table {table!r} just now: {error}")
+        if isinstance(error, botocore.BotoCoreError):
+            return LeaseConfigError(f"boto3 could not send {action} to table {table!r}: {error}")
+        # A reply that breaks off or makes no sense: nobody knows what was applied.
+        return LeaseStoreError(f"no usable reply for table {table!r}: {error!r}")
+
+
+@cache
+def _placeholders(*expressions: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[#:]\w+", " ".join(expressions)))
+
+
+def _code(response: Mapping[str, Any]) -> str:
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _date(response: Any) -> float | None:
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        from email.utils import parsedate_to_datetime
+
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _encode(value: Value) -> Any:
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, str):
+        return {"S": value}
+    return {"M": {key: {"S": text} for key, text in value.items()}}
+
+
+def _text(item: Mapping[str, Any], attribute: str) -> str | None:
+    return str(item[attribute]["S"]) if attribute in item else None
+
+
+def _texts(item: Mapping[str, Any], attribute: str) -> dict[str, str] | None:
+    if attribute not in item:
+        return None
+    return {key: str(value["S"]) for key, value in item[attribute]["M"].items() if "S" in value}
+
+
+def _from_milliseconds(item: Mapping[str, Any], attribute: str) -> float | None:
+    return int(item[attribute]["N"]) / 1000 if attribute in item else None

@@ -1,0 +1,52 @@
+"""What the environment decides: which store is used, and whether leases are used at all."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+
+from ._errors import LeaseConfigError
+from ._memory import MemoryStore
+from ._store import LeaseStore
+
+DISABLED = "SINGLETON_DISABLED"
+
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def is_disabled() -> bool:
+    """Read `SINGLETON_DISABLED`, and warn when it is on."""
+    value = os.environ.get(DISABLED, "").strip().lower() or "false"
+    try:
+        disabled = _WORDS[value]
+    except KeyError:
+        raise LeaseConfigError(f"{DISABLED} must be true or false, not {value!r}") from None
+    if disabled:
+        warnings.warn(
+            f"{DISABLED} is on: handlers run without a lease, several at a time", stacklevel=3
+        )
+    return disabled
+
+
+def disabled_store() -> LeaseStore:
+    """Return a store that nobody else knows: every lease in it is free."""
+    return MemoryStore()
+
+
+def store_or_default(store: LeaseStore | None) -> Callable[[], LeaseStore]:
+    """Return what gets the store when it is first needed."""
+    if store is None:
+        return default_store
+    if not isinstance(store, LeaseStore):
+        raise LeaseConfigError(f"store must be a LeaseStore such as DynamoDBStore(), not {store!r}")
+    return lambda: store
+
+
+@cache
+def default_store() -> LeaseStore:
+    """Return the process's own `DynamoDBStore()`, made once."""
+    from ._dynamodb import DynamoDBStore
+
+    return DynamoDBStore()

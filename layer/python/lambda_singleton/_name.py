@@ -1,0 +1,84 @@
+"""A lease's full name: `name`, or `name#key` where each tenant, order or file has its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ._errors import LeaseConfigError
+
+Key = str | Callable[[Any, Any], object]
+
+#: The limit of a DynamoDB partition key.
+MOST_BYTES = 2048
+
+
+def check_name(name: object) -> str:
+    """Return the name if a row can be called that; raise `LeaseConfigError` if not."""
+    if not isinstance(name, str) or not name.strip():
+        raise LeaseConfigError(f"a lease's name must be a non-empty str, not {name!r}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise LeaseConfigError(f"a lease's name must be valid Unicode, not {name!r}") from None
+    if size > MOST_BYTES:
+        raise LeaseConfigError(
+            f"a lease's name may have {MOST_BYTES} bytes, but {name[:40]!r}... has {size}"
+        )
+    return name
+
+
+def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
+    """Return what gives the full name for an event and a context."""
+    base = check_name(name)
+    if "#" in base:
+        raise LeaseConfigError(f"a lease's name must not contain '#', but {base!r} does")
+    if key is None:
+        return lambda event, context: base
+    if isinstance(key, str):
+        find = _search(key)
+    elif callable(key):
+        find = key
+    else:
+        raise LeaseConfigError(f"key must be a JMESPath expression or a callable, not {key!r}")
+
+    def full_name(event: Any, context: Any) -> str:
+        try:
+            value = find(event, context)
+        except Exception as error:
+            raise LeaseConfigError(
+                f"the key of lease {base!r} could not be computed: {type(error).__name__}: {error}"
+            ) from error
+        # The first '#' ends the name, so that no key can reach another lease.
+        return check_name(f"{base}#{_scalar(base, key, value)}")
+
+    return full_name
+
+
+def _search(expression: str) -> Callable[[Any, Any], object]:
+    # boto3 depends on jmespath: where it is, this is.
+    try:
+        import jmespath
+    except ImportError as error:
+        raise LeaseConfigError(
+            "a key that is a JMESPath expression needs the package jmespath, which comes with"
+            " boto3; or give a callable"
+        ) from error
+    try:
+        compiled = jmespath.compile(expression)
+    except jmespath.exceptions.JMESPathError as error:
+        raise LeaseConfigError(f"key {expression!r} is no JMESPath expression: {error}") from error
+
+    return lambda event, context: compiled.search(event)
+
+
+def _scalar(name: str, key: Key, value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    raise LeaseConfigError(
+        f"the key {key!r} of lease {name!r} must give a non-empty scalar for every event,"
+        f" not {type(value).__name__}"
+    )

@@ -1,0 +1,24 @@
+"""One lease as the store knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """A row of the table, decoded. Times are epoch seconds, lengths are seconds.
+
+    `owner` is None while the lease is free; `expires_at` then is the end of a minimum hold, if one
+    is still set. `holder` and `last_run` describe the latest holder and the latest completed run
+    for people: nothing is decided on them.
+    """
+
+    name: str
+    token: int
+    owner: str | None = None
+    expires_at: float | None = None
+    holder: Mapping[str, str] | None = None
+    last_run: Mapping[str, str] | None = None
+    duration: float | None = None

@@ -1,0 +1,263 @@
+"""The decorator: one handler at a time."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    overload,
+)
+
+from ._acquire import Steps, acquisition, run, run_async
+from ._clock import LONGEST, seconds
+from ._environment import disabled_store, is_disabled, store_or_default
+from ._errors import LeaseConfigError, LeaseHeldError
+from ._hold import Hold, OnLost
+from ._holder import describe_holder
+from ._lease import logger
+from ._lock import SHORTEST
+from ._name import Key, naming
+from ._store import LeaseStore
+from ._term import Term, deadline_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+H = TypeVar("H")
+H_co = TypeVar("H_co", covariant=True)
+
+
+class SkippedLease(TypedDict):
+    """Who held the lease of a skipped run, and until when (epoch seconds)."""
+
+    name: str
+    holder: dict[str, str] | None
+    held_until: float | None
+
+
+class Skipped(TypedDict):
+    """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`."""
+
+    status: Literal["skipped"]
+    lease: SkippedLease
+
+
+OnHeld = Callable[[Any, Any, LeaseHeldError], H]
+
+
+class Guard(Protocol):
+    """Decorates a handler without changing its type."""
+
+    def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+class GuardOr(Protocol[H_co]):
+    """Decorates a handler that returns an H when the lease is held."""
+
+    @overload
+    def __call__(
+        self, handler: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Callable[P, Coroutine[Any, Any, R | H_co]]: ...
+    @overload
+    def __call__(self, handler: Callable[P, R], /) -> Callable[P, R | H_co]: ...
+
+
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: Literal["raise"] = "raise",
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> Guard: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: Literal["skip"],
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> GuardOr[Skipped]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: OnHeld[H],
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> GuardOr[H]: ...
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: Literal["raise", "skip"] | OnHeld[Any] = "raise",
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> Any:
+    """Let at most one handler of this name run at a time.
+
+    The handler, plain or async, is called as `(event, context, ...)`. If it declares a parameter
+    `lease` it is given the `Lease`; anywhere below, `current_lease()` returns it.
+
+    Args:
+        name: The lease's name, without `#`.
+        duration: Length of one lease in seconds or as a timedelta: the longest that a crashed
+            holder blocks the name. Renewed at a third of it until the invocation's deadline. None:
+            the whole remaining time of the invocation, with no renewals and no thread.
+        key: One lease for each tenant, order, file...: a JMESPath expression over the event, or a
+            callable `(event, context) -> str`. The full name is `name#key`.
+        wait: Seconds to wait for a held lease. 0 is one attempt. Never waits into the deadline.
+        on_held: "raise": `LeaseHeldError`. "skip": the handler does not run, and the result is a
+            `Skipped`. A callable `(event, context, error)`: its result.
+        on_lost: "interrupt": `LeaseInterrupt` is raised inside the handler, `LeaseLostError` leaves
+            it. "report": the handler runs on, `lease.lost` and `lease.check()` tell, and
+            `LeaseLostError` is raised after it. A callable `(lease)`: called once from the
+            renewing thread, then as "report".
+        min_hold: Seconds from the start during which nobody may run it again, even after it has
+            ended: for duplicate deliveries of a schedule.
+        store: Where leases live; by default one `DynamoDBStore()` for the process.
+
+    Raises:
+        LeaseConfigError: Here, for a bad argument; and from the handler for a missing table,
+            denied access, an event without the key or a context without a deadline.
+        LeaseHeldError: From the handler: somebody else holds the lease.
+        LeaseDeadlineError: From the handler: too little time is left to start it.
+        LeaseStoreError: From the handler: DynamoDB did not answer. It has not run.
+        LeaseLostError: From the handler: the lease was lost while it ran.
+    """
+    if on_held not in ("raise", "skip") and not callable(on_held):
+        raise LeaseConfigError(f'on_held must be "raise", "skip" or a callable, not {on_held!r}')
+    if on_lost not in ("interrupt", "report") and not callable(on_lost):
+        raise LeaseConfigError(
+            f'on_lost must be "interrupt", "report" or callable, not {on_lost!r}'
+        )
+    rules = _Rules(
+        full_name=naming(name, key),
+        duration=None if duration is None else seconds(duration, "duration", least=SHORTEST),
+        wait=seconds(wait, "wait"),
+        on_held=on_held,
+        on_lost=on_lost,
+        min_hold=seconds(min_hold, "min_hold"),
+        store=store_or_default(store),
+    )
+
+    def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+            raise LeaseConfigError(
+                f"{handler.__qualname__} is a generator: it would run after its lease was released"
+            )
+        takes_lease = "lease" in inspect.signature(handler).parameters
+
+        @functools.wraps(handler)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            call = rules.begin(args, kwargs)
+            try:
+                lease = run(call.steps, call.store.clock)
+            except LeaseHeldError as error:
+                return rules.held(call, error)
+            with Hold(lease, rules.on_lost):
+                return handler(*args, **(kwargs | {"lease": lease} if takes_lease else kwargs))
+
+        @functools.wraps(handler)
+        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+            call = rules.begin(args, kwargs)
+            try:
+                lease = await run_async(call.steps)
+            except LeaseHeldError as error:
+                result = rules.held(call, error)
+                return await result if inspect.isawaitable(result) else result
+            async with Hold(lease, rules.on_lost):
+                return await handler(
+                    *args, **(kwargs | {"lease": lease} if takes_lease else kwargs)
+                )
+
+        return guarded_async if inspect.iscoroutinefunction(handler) else guarded
+
+    return decorate
+
+
+class _Call(NamedTuple):
+    """One invocation of a decorated handler, before it has its lease."""
+
+    event: Any
+    context: Any
+    store: LeaseStore
+    steps: Steps
+
+
+class _Rules(NamedTuple):
+    """What the decorator was told, checked."""
+
+    full_name: Callable[[Any, Any], str]
+    duration: float | None
+    wait: float
+    on_held: Any
+    on_lost: OnLost
+    min_hold: float
+    store: Callable[[], LeaseStore]
+
+    def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Call:
+        """Prepare to take the lease for this call."""
+        event = args[0] if args else kwargs.get("event")
+        context = args[1] if len(args) > 1 else kwargs.get("context")
+        if is_disabled():
+            store = disabled_store()
+            name, term = "disabled", Term(LONGEST)
+        else:
+            store = self.store()
+            name, term = self.full_name(event, context), self._term(context, store)
+        steps = acquisition(
+            store,
+            name,
+            term,
+            wait=self.wait,
+            min_hold=self.min_hold,
+            holder=describe_holder(context),
+        )
+        return _Call(event, context, store, steps)
+
+    def held(self, call: _Call, error: LeaseHeldError) -> Any:
+        """Do what `on_held` says."""
+        if self.on_held == "raise":
+            raise error
+        logger.info("skipped: %s", error)
+        if self.on_held == "skip":
+            lease: SkippedLease = {
+                "name": error.name,
+                "holder": None if error.holder is None else dict(error.holder),
+                "held_until": error.held_until,
+            }
+            return Skipped(status="skipped", lease=lease)
+        return self.on_held(call.event, call.context, error)
+
+    def _term(self, context: Any, store: LeaseStore) -> Term:
+        deadline = deadline_of(context, store.clock)
+        if deadline is None and self.duration is None:
+            raise LeaseConfigError(
+                "the context does not tell how long the invocation lasts: give a duration to"
+                " @singleton"
+            )
+        return Term(self.duration, deadline, store.kill_grace)
