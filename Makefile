@@ -6,7 +6,7 @@ PYTHON ?= python3
 OTHER_PYTHONS ?= 3.12 3.13 3.14
 
 BIN := .venv/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
 .PHONY: help demo test setup lint format tests tests-on-others wheel lock clean
 
@@ -44,12 +44,15 @@ lock:  ## resolve requirements/*.in anew
 clean:  ## remove everything that was installed or built
 	rm -rf .venv* dist .pytest_cache .mypy_cache .ruff_cache
 
-.venv/.ready: requirements/dev.txt pyproject.toml
+.venv/.ready: .venv/.requirements pyproject.toml
+	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.venv/.requirements: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	@echo "Setting up .venv (once, about half a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
-	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@
 
 # The engine pins botocore, so it has an environment of its own.

@@ -157,6 +157,7 @@ def acquisition(
     Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`.
     """
     clock = store.clock
+    yield partial(store.prepare, timeout=term.timeout)
     # Made here and not at import: SnapStart clones what import made.
     owner = os.urandom(16).hex()
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)

@@ -91,9 +91,14 @@ class DynamoDBStore:
     def __repr__(self) -> str:
         return f"DynamoDBStore({self._table_name or os.environ.get(TABLE)!r})"
 
+    def prepare(self, *, timeout: float) -> None:
+        """Import boto3 and make the client, the first time."""
+        self._client(timeout)
+
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
         """Send one UpdateItem."""
-        table, client = self._table, self._client(timeout)
+        table = self._table
+        client = self._client(timeout)
         values: dict[str, Value] = {
             **operation.values,
             ":expiration": operation.in_use_until // 1000 + self._retention,
@@ -234,6 +239,8 @@ class DynamoDBStore:
         return {"id": self._key_attr, "expiration": self._ttl_attr}.get(placeholder, placeholder)
 
     def _client(self, timeout: float) -> DynamoDBClient:
+        # A missing table name is told before anything slow is done.
+        _ = self._table
         if self._given_client is not None:
             return self._given_client
         length = next((length for length in _TIMEOUTS if length <= timeout), _TIMEOUTS[-1])

@@ -29,6 +29,9 @@ class MemoryStore:
         self._records: dict[str, LeaseRecord] = {}
         self._lock = threading.Lock()
 
+    def prepare(self, *, timeout: float) -> None:
+        """Do nothing: memory is always ready."""
+
     def execute(self, operation: Operation, *, timeout: float) -> Reply:  # noqa: ARG002
         """Apply the operation if its condition holds."""
         with self._lock:

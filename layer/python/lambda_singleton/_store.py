@@ -43,6 +43,12 @@ class LeaseStore(Protocol):
     @property
     def kill_grace(self) -> float: ...
 
+    def prepare(self, *, timeout: float) -> None:
+        """Get ready for requests of that length, so that the first one is as fast as any.
+
+        A lease counts from before its request: what takes long the first time belongs in here.
+        """
+
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
         """Send the operation once, as exactly one request.
 

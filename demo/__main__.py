@@ -1,0 +1,97 @@
+"""`make demo`: play the scenes, draw them, and judge what happened."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import boto3
+from rich.console import Console
+from rich.rule import Rule
+
+from lambda_singleton import DynamoDBStore
+from local_lambda import Engine, EngineError
+
+from .history import History
+from .scenes import Scene, all_scenes
+from .timeline import draw, legend
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """Return 0 if everything went as promised."""
+    argparse.ArgumentParser(prog="lambda-singleton demo", description=__doc__).parse_args(arguments)
+    console = Console(highlight=False)
+    started = time.monotonic()
+    try:
+        with Engine() as engine:
+            os.environ.update(engine.environment)
+            tables = create_tables()
+            console.print(f"DynamoDB engine at {engine.endpoint}, handlers under awslambdaric\n")
+            console.print(legend())
+            scenes = [play(console, scene, engine.environment | tables) for scene in all_scenes()]
+    except EngineError as error:
+        console.print(f"[red]{error}[/]")
+        return 2
+    seconds = time.monotonic() - started
+    return judge(console, scenes, seconds)
+
+
+def create_tables() -> dict[str, str]:
+    """Make the table of leases and the guarded table, and return the variables that name them."""
+    suffix = str(int(time.time()))
+    leases, accounts = f"demo-leases-{suffix}", f"demo-accounts-{suffix}"
+    DynamoDBStore(leases).create_table()
+    boto3.client("dynamodb").create_table(
+        TableName=accounts,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return {"SINGLETON_TABLE": leases, "ACCOUNTS_TABLE": accounts}
+
+
+def play(console: Console, scene: Scene, variables: Mapping[str, str]) -> Scene:
+    """Play one scene and draw it."""
+    console.print()
+    console.print(Rule(f"[bold]{scene.title}", align="left", style="dim"))
+    console.print(f"{scene.story}\n")
+    with console.status("playing ..."):
+        scene.play(scene, variables)
+    draw(console, scene.lanes)
+    for fulfilled, text in scene.expectations:
+        console.print(f"  [green]✓[/] {text}" if fulfilled else f"  [red]✗ NOT: {text}[/]")
+    return scene
+
+
+def judge(console: Console, scenes: Sequence[Scene], seconds: float) -> int:
+    """Check the history of all scenes together."""
+    history = History()
+    for scene in scenes:
+        for lane in scene.lanes:
+            if lane.run is not None:
+                history.runs.append(lane.run)
+            history.writes.extend(lane.writes)
+    problems = history.violations()
+    problems += [
+        text for scene in scenes for fulfilled, text in scene.expectations if not fulfilled
+    ]
+    console.print()
+    console.print(Rule("[bold]The history, checked", align="left", style="dim"))
+    leases = {run.lease for run in history.runs}
+    console.print(
+        f"{len(history.runs)} runs under {len(leases)} leases and {len(history.writes)} guarded"
+        f" writes in {seconds:.0f} s."
+    )
+    if problems:
+        for problem in problems:
+            console.print(f"[red bold]VIOLATED:[/] {problem}")
+        return 1
+    console.print("[green bold]No two handlers of one lease overlapped, and every token rose.[/]")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,219 @@
+"""One execution environment: AWS's runtime client in a process, and what Lambda does to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .runtime_api import Request, RuntimeApi
+
+ROOT = Path(__file__).resolve().parent.parent
+TASK_ROOT = ROOT / "src"
+LAYER = ROOT / "layer" / "python"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the caller of a function is told."""
+
+    request_id: str
+    started: float
+    ended: float
+    payload: Any = None
+    error_type: str | None = None
+    error_message: str = ""
+
+    @property
+    def result(self) -> Any:
+        """The handler's result; raises `RuntimeError` if it failed."""
+        if self.error_type is not None:
+            raise RuntimeError(f"{self.error_type}: {self.error_message}")
+        return self.payload
+
+
+class Environment:
+    """A cold start, then one invocation at a time.
+
+    It is frozen (SIGSTOP) between invocations, and killed (SIGKILL) at an invocation's deadline.
+    With `managed` it behaves as on Lambda Managed Instances: never frozen, and not killed.
+    """
+
+    def __init__(
+        self,
+        handler: str,
+        *,
+        name: str,
+        timeout: float,
+        variables: Mapping[str, str],
+        task_root: Path = TASK_ROOT,
+        managed: bool = False,
+        python: str = sys.executable,
+        on_log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.logs: list[str] = []
+        self._name = name
+        self._timeout = timeout
+        self._managed = managed
+        self._on_log = on_log
+        self._frozen = False
+        self._api = RuntimeApi()
+        self._process = subprocess.Popen(
+            [python, "-m", "awslambdaric", handler],
+            cwd=task_root,
+            env=self._lambda_variables(handler, task_root) | dict(variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read_logs, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The runtime's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs (or is frozen)."""
+        return self._process.poll() is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether the runtime waits for its next event."""
+        return self._api.idle.is_set()
+
+    def invoke(self, event: Any) -> Outcome:
+        """Run the handler, and return what Lambda would tell the caller."""
+        started = time.time()
+        if not self._wait_until_idle():
+            return self._died(str(uuid.uuid4()), started)
+        self.thaw()
+        started = time.time()
+        deadline = started + self._timeout
+        request = Request(
+            request_id=str(uuid.uuid4()),
+            event=event,
+            deadline_ms=int(deadline * 1000),
+            function_arn=f"arn:aws:lambda:us-east-1:000000000000:function:{self._name}",
+        )
+        self._api.hand_over(request)
+        while not request.answered.wait(min(0.05, max(0.0, deadline - time.time()))):
+            if not self.alive:
+                return self._died(request.request_id, started)
+            if time.time() >= deadline:
+                return self._timed_out(request.request_id, started)
+        if not self._managed:
+            self.freeze()
+        error = request.error or {}
+        return Outcome(
+            request.request_id,
+            started,
+            time.time(),
+            payload=request.payload,
+            error_type=error.get("errorType"),
+            error_message=error.get("errorMessage", ""),
+        )
+
+    def freeze(self) -> None:
+        """Stop the process once it asks for its next event, as Lambda does."""
+        if self._wait_until_idle():
+            self.pause()
+
+    def pause(self) -> None:
+        """Stop the process wherever it is."""
+        self._frozen = True
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen or paused process go on."""
+        if self._frozen:
+            self._frozen = False
+            self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End the process at once, as a timeout, a lack of memory or a lost host does."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Remove the environment."""
+        self.kill()
+        self._api.close()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _signal(self, number: int) -> None:
+        if self.alive:
+            self._process.send_signal(number)
+
+    def _wait_until_idle(self) -> bool:
+        while not self._api.idle.wait(0.05):
+            if not self.alive:
+                return False
+        return self.alive
+
+    def _died(self, request_id: str, started: float) -> Outcome:
+        code = self._process.returncode
+        how = "signal: killed" if code is not None and code < 0 else f"exit status {code}"
+        error = self._api.init_error or {
+            "errorType": "Runtime.ExitError",
+            "errorMessage": f"RequestId: {request_id} Error: Runtime exited with error: {how}",
+        }
+        return Outcome(
+            request_id,
+            started,
+            time.time(),
+            error_type=error["errorType"],
+            error_message=error["errorMessage"],
+        )
+
+    def _timed_out(self, request_id: str, started: float) -> Outcome:
+        if not self._managed:
+            self.kill()
+        return Outcome(
+            request_id,
+            started,
+            time.time(),
+            error_type="Sandbox.Timedout",
+            error_message=f"RequestId: {request_id} Error: Task timed out after"
+            f" {self._timeout:.2f} seconds",
+        )
+
+    def _read_logs(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.logs.append(line.rstrip("\n"))
+            if self._on_log is not None:
+                self._on_log(self.logs[-1])
+
+    def _lambda_variables(self, handler: str, task_root: Path) -> dict[str, str]:
+        day = time.strftime("%Y/%m/%d", time.gmtime())
+        initialization = "lambda-managed-instances" if self._managed else "on-demand"
+        return {
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_python3.{sys.version_info.minor}",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            "AWS_LAMBDA_FUNCTION_NAME": self._name,
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": initialization,
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{self._name}",
+            "AWS_LAMBDA_LOG_STREAM_NAME": f"{day}/[$LATEST]{self.id}",
+            "AWS_LAMBDA_RUNTIME_API": self._api.address,
+            "LAMBDA_TASK_ROOT": str(task_root),
+            "PATH": os.environ.get("PATH", ""),
+            "PYTHONPATH": f"{task_root}:{LAYER}",
+            "PYTHONUNBUFFERED": "1",
+            "TZ": ":UTC",
+            "_HANDLER": handler,
+        }
