@@ -106,10 +106,15 @@ async def _undo(steps: Steps, call: Any) -> None:
 
 
 class Observation:
-    """What a waiter has seen of the holder, timed on its own monotonic clock only."""
+    """What a waiter has seen of the holder, timed on its own monotonic clock only.
 
-    def __init__(self, clock: Clock) -> None:
+    A holder that was silent for a whole lease is dead. `margin` seconds more allow for two clocks
+    that do not run at exactly the same rate.
+    """
+
+    def __init__(self, clock: Clock, margin: float) -> None:
         self._clock = clock
+        self._margin = margin
         self._record: LeaseRecord | None = None
         self._since = 0.0
 
@@ -135,7 +140,7 @@ class Observation:
             or record.duration is None
         ):
             return float("inf")
-        return self._since + record.duration - self._clock.monotonic()
+        return self._since + record.duration + self._margin - self._clock.monotonic()
 
     @property
     def silent_holder(self) -> LeaseRecord | None:
@@ -162,7 +167,7 @@ def acquisition(
     owner = os.urandom(16).hex()
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
     give_up_at = clock.monotonic() + patience
-    observation = Observation(clock)
+    observation = Observation(clock, store.clock_skew)
     backoff = Backoff(0.05, 1.0)
 
     def bid() -> Acquire:

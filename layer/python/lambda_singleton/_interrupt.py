@@ -65,8 +65,10 @@ class MainThreadInterruption:
 
     def disarm(self) -> None:
         self._armed = False
+        # Only the main thread may set handlers; left from elsewhere, this one just passes on.
         # Somebody who has set a handler of their own meanwhile keeps it.
-        if signal.getsignal(self._signal) == self._on_signal:
+        is_here = threading.get_ident() == self._thread
+        if is_here and signal.getsignal(self._signal) == self._on_signal:
             signal.signal(
                 self._signal, signal.SIG_DFL if self._previous is None else self._previous
             )

@@ -1,0 +1,237 @@
+"""What every store must do, from the same cases: in memory, on a real engine, on moto.
+
+Moto loses conditional writes under concurrency; here there is a single caller.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import moto
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseRecord, LeaseStore, MemoryStore
+from lambda_singleton._protocol import Acquire, ForceRelease, Operation, Release, Renew
+
+from .fakes import START, acquire
+
+
+def ms(seconds: float) -> int:
+    return round((START + seconds) * 1000)
+
+
+@pytest.fixture(params=["memory", "engine", "moto"])
+def store(
+    request: pytest.FixtureRequest, table: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LeaseStore]:
+    if request.param == "memory":
+        yield MemoryStore()
+    elif request.param == "engine":
+        yield DynamoDBStore(table)
+    else:
+        # moto answers inside the process, and only for AWS's own addresses.
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        with moto.mock_aws():
+            store = DynamoDBStore("moto-leases")
+            store.create_table()
+            yield store
+
+
+def renew(name: str, owner: str, until: float) -> Renew:
+    return Renew(name=name, owner=owner, expires_at=ms(until))
+
+
+def release(name: str, owner: str, at: float, free_at: float | None = None) -> Release:
+    return Release(
+        name=name,
+        owner=owner,
+        now=ms(at),
+        free_at=None if free_at is None else ms(free_at),
+        last_run={"outcome": "succeeded"},
+    )
+
+
+def applied(store: LeaseStore, operation: Operation) -> bool:
+    return store.execute(operation, timeout=2).applied
+
+
+def row(store: LeaseStore, name: str) -> LeaseRecord:
+    record = store.get(name)
+    assert record is not None
+    return record
+
+
+def test_an_unknown_lease_is_free(store: LeaseStore, name: str) -> None:
+    assert store.get(name) is None
+    reply = store.execute(acquire(name, "a"), timeout=2)
+    assert reply.applied
+    assert reply.record == row(store, name)
+    assert row(store, name) == LeaseRecord(
+        name=name,
+        token=ms(0) + 1,
+        owner="a",
+        expires_at=START + 30,
+        holder={"request_id": "a"},
+        duration=30,
+    )
+
+
+def test_a_held_lease_is_refused_and_tells_by_whom(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    reply = store.execute(acquire(name, "b", now=1), timeout=2)
+    assert not reply.applied
+    assert reply.record == row(store, name)
+    assert row(store, name).owner == "a"
+
+
+@pytest.mark.parametrize(("now", "granted"), [(30, False), (30.999, False), (31, True), (99, True)])
+def test_a_dead_holder_is_taken_over_after_its_lease_and_the_skew(
+    store: LeaseStore, name: str, now: float, granted: bool
+) -> None:
+    applied(store, acquire(name, "a"))
+    before = row(store, name).token
+    assert applied(store, acquire(name, "b", now=now)) is granted
+    assert row(store, name).token == before + granted
+
+
+def test_the_owner_recognises_its_own_first_try(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    reply = store.execute(acquire(name, "a", now=1), timeout=2)
+    assert reply.applied
+    assert reply.record == row(store, name)
+
+
+def test_a_late_acquire_does_not_shorten_a_renewed_lease(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    applied(store, renew(name, "a", until=40))
+    assert not applied(store, acquire(name, "a"))
+    assert row(store, name).expires_at == START + 40
+
+
+def test_a_late_renewal_does_not_undo_a_later_one(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    assert applied(store, renew(name, "a", until=50))
+    reply = store.execute(renew(name, "a", until=40), timeout=2)
+    assert not reply.applied
+    assert reply.record is not None
+    assert reply.record.owner == "a"
+    assert row(store, name).expires_at == START + 50
+
+
+def test_a_repeated_renewal_is_applied(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    assert applied(store, renew(name, "a", until=40))
+    assert applied(store, renew(name, "a", until=40))
+
+
+def test_nobody_else_renews_or_releases(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    before = row(store, name)
+    assert not applied(store, renew(name, "b", until=99))
+    assert not applied(store, release(name, "b", at=1))
+    assert row(store, name) == before
+
+
+def test_nothing_can_be_done_to_a_lease_that_does_not_exist(store: LeaseStore, name: str) -> None:
+    assert not applied(store, renew(name, "a", until=99))
+    assert not applied(store, release(name, "a", at=1))
+    assert store.get(name) is None
+    with pytest.raises(LeaseConfigError, match=name):
+        store.force_release(name)
+
+
+def test_a_release_frees_the_lease_at_once_and_keeps_the_token(
+    store: LeaseStore, name: str
+) -> None:
+    applied(store, acquire(name, "a"))
+    token = row(store, name).token
+    assert applied(store, release(name, "a", at=5))
+    record = row(store, name)
+    assert (record.owner, record.expires_at, record.token) == (None, None, token)
+    assert record.last_run == {"outcome": "succeeded"}
+    assert applied(store, acquire(name, "b", now=5))
+    assert row(store, name).token == token + 1
+    assert row(store, name).last_run == {"outcome": "succeeded"}
+
+
+def test_a_minimum_hold_outlasts_the_release(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    assert applied(store, release(name, "a", at=5, free_at=20))
+    assert not applied(store, acquire(name, "b", now=19.999))
+    assert applied(store, acquire(name, "b", now=20))
+
+
+def test_a_renewal_after_the_release_does_not_bring_it_back(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    applied(store, release(name, "a", at=5))
+    assert not applied(store, renew(name, "a", until=60))
+    assert applied(store, acquire(name, "b", now=5))
+
+
+def test_a_forced_release_frees_and_fences(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a"))
+    token = row(store, name).token
+    record = store.force_release(name)
+    assert (record.owner, record.expires_at, record.token) == (None, None, token + 1)
+    assert record == row(store, name)
+    assert not applied(store, renew(name, "a", until=60))
+    assert applied(store, acquire(name, "b", now=1))
+    assert row(store, name).token == token + 2
+
+
+def test_a_silent_holder_may_be_taken_over_whatever_the_clocks_say(
+    store: LeaseStore, name: str
+) -> None:
+    applied(store, acquire(name, "a", now=3600))
+    seen = row(store, name)
+    assert not applied(store, acquire(name, "b", now=60))
+    assert applied(store, acquire(name, "b", now=60, seen=seen))
+    assert row(store, name).token == seen.token + 1
+
+
+def test_a_holder_that_renewed_since_is_not_silent(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a", now=3600))
+    seen = row(store, name)
+    applied(store, renew(name, "a", until=3700))
+    assert not applied(store, acquire(name, "b", now=60, seen=seen))
+
+
+def test_all_leases_are_listed(store: LeaseStore, name: str) -> None:
+    for suffix in ("#a", "#b", "#c"):
+        applied(store, acquire(name + suffix, "a"))
+    mine = sorted(record.name for record in store.records() if record.name.startswith(name))
+    assert mine == [f"{name}#a", f"{name}#b", f"{name}#c"]
+
+
+moments = st.integers(0, 6).map(lambda step: step * 0.5)
+owners = st.sampled_from(["a", "b"])
+
+
+@st.composite
+def operations(draw: st.DrawFn) -> Operation:
+    kind = draw(st.sampled_from([Acquire, Acquire, Renew, Release, ForceRelease]))
+    owner, now = draw(owners), draw(moments)
+    if kind is Acquire:
+        return acquire("x", owner, now=now, duration=draw(moments), skew=draw(moments))
+    if kind is Renew:
+        return renew("x", owner, until=draw(moments))
+    if kind is Release:
+        return release("x", owner, at=now, free_at=draw(st.none() | moments))
+    return ForceRelease(name="x", now=ms(now))
+
+
+@settings(max_examples=60, deadline=None)
+@given(script=st.lists(operations(), min_size=1, max_size=8))
+def test_the_expressions_and_the_python_say_the_same(
+    dynamodb: DynamoDBStore, script: list[Operation]
+) -> None:
+    name = f"same-{uuid.uuid4().hex}"
+    memory = MemoryStore()
+    for step in script:
+        operation = replace(step, name=name)  # type: ignore[type-var]
+        expected = memory.execute(operation, timeout=2)
+        reply = dynamodb.execute(operation, timeout=2)
+        assert (reply.applied, reply.record) == (expected.applied, expected.record)
