@@ -56,15 +56,15 @@ class Function:
         self.name = name or handler.partition(".")[0].replace("_", "-")
         self.environments: list[Environment] = []
         self._busy: dict[str, Running] = {}
-        self._create = lambda: Environment(
-            handler,
-            name=self.name,
-            timeout=timeout,
-            variables=variables,
-            task_root=task_root,
-            managed=managed,
-            on_log=on_log,
-        )
+        self._handler = handler
+        self._options: dict[str, Any] = {
+            "name": self.name,
+            "timeout": timeout,
+            "variables": variables,
+            "task_root": task_root,
+            "managed": managed,
+            "on_log": on_log,
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +83,6 @@ class Function:
         environment = next((e for e in self.environments if self._is_free(e)), None)
         if environment is None:
             environment = self._create()
-            self.environments.append(environment)
         running = self._busy[environment.id] = Running(environment, event)
         return running
 
@@ -94,7 +93,7 @@ class Function:
     def prewarm(self, count: int) -> None:
         """Start environments, so that the next invocations are warm."""
         for _ in range(count):
-            self.environments.append(self._create())
+            self._create()
         for environment in self.environments:
             environment._wait_until_idle()
 
@@ -102,6 +101,11 @@ class Function:
     def logs(self) -> list[str]:
         """Every line that the function has written."""
         return [line for environment in self.environments for line in environment.logs]
+
+    def _create(self) -> Environment:
+        environment = Environment(self._handler, **self._options)
+        self.environments.append(environment)
+        return environment
 
     def _is_free(self, environment: Environment) -> bool:
         running = self._busy.get(environment.id)

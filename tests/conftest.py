@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 
 import pytest
-from lambda_singleton import DynamoDBStore, MemoryStore
 
+from lambda_singleton import DynamoDBStore, MemoryStore
 from local_lambda import Engine
 
 from .fakes import FakeClock
@@ -66,5 +65,5 @@ def memory(clock: FakeClock) -> MemoryStore:
 
 
 @pytest.fixture
-def lambda_variables(engine: Engine, table: str) -> Iterator[dict[str, str]]:
-    yield {**engine.environment, "SINGLETON_TABLE": table}
+def lambda_variables(engine: Engine, table: str) -> dict[str, str]:
+    return {**engine.environment, "SINGLETON_TABLE": table}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lambda_singleton import (
     LeaseConfigError,
     LeaseDeadlineError,
@@ -47,7 +48,7 @@ class TestRequests:
     ) -> None:
         store.execute(acquire("x", "a"), timeout=1)
         clock.now = 10
-        with pytest.raises(LeaseHeldError, match="'x' is held until .* by request_id a") as held:
+        with pytest.raises(LeaseHeldError, match=r"'x' is held until .* by request_id a") as held:
             Lock("x", 30, store=store).acquire()
         assert held.value.name == "x"
         assert held.value.holder == {"request_id": "a"}

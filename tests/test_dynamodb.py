@@ -12,6 +12,7 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+
 from lambda_singleton import (
     DynamoDBStore,
     LeaseConfigError,
@@ -21,7 +22,6 @@ from lambda_singleton import (
     Lock,
     singleton,
 )
-
 from local_lambda import Engine
 
 from .fakes import Context
@@ -37,8 +37,9 @@ class Wire:
         self.sent: list[str] = []
         self.after_sending: list[Exception] = []
         self.instead: list[tuple[int, str, str]] = []
-        self.client.meta.events.register("before-send.dynamodb", self._before_send)
-        self.client.meta.events.register("response-received.dynamodb", self._received)
+        events: Any = self.client.meta.events
+        events.register("before-send.dynamodb", self._before_send)
+        events.register("response-received.dynamodb", self._received)
 
     def _before_send(self, request: Any, **_: Any) -> AWSResponse | None:
         self.sent.append(request.headers["X-Amz-Target"].decode().rpartition(".")[2])
@@ -46,7 +47,8 @@ class Wire:
             return None
         status, code, message = self.instead.pop(0)
         body = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{code}", "message": "{message}"}}'
-        return AWSResponse(request.url, status, {"date": http_date()}, Raw(body.encode()))
+        headers: Any = {"date": http_date()}
+        return AWSResponse(request.url, status, headers, Raw(body.encode()))
 
     def _received(self, **_: Any) -> None:
         if self.after_sending:
@@ -106,8 +108,8 @@ class TestRequests:
     def test_the_client_is_made_with_the_first_one_and_only_once(
         self, table: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made: list[Config] = []
-        make = boto3.client
+        made: list[Any] = []
+        make: Any = boto3.client
 
         def counting(service: str, *, config: Config) -> Any:
             made.append(config)
@@ -132,7 +134,7 @@ class TestRequests:
         store = DynamoDBStore(table)
         Lock(name, 3, store=store).acquire().release()
         (client,) = store._clients.values()
-        config = client.meta.config
+        config: Any = client.meta.config
         assert config.connect_timeout + config.read_timeout <= 3 / 4
 
     def test_the_ttl_is_in_seconds_and_days_away(
@@ -204,7 +206,7 @@ class TestLostReplies:
 
 class TestErrors:
     def test_a_missing_table_is_named_with_its_variable(self, engine: Engine, name: str) -> None:
-        with pytest.raises(LeaseConfigError, match="'no-such-table' .* SINGLETON_TABLE"):
+        with pytest.raises(LeaseConfigError, match=r"'no-such-table' .* SINGLETON_TABLE"):
             Lock(name, 30, store=DynamoDBStore("no-such-table")).acquire()
 
     def test_a_table_that_nobody_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,9 +225,7 @@ class TestErrors:
             store.get(name)
         assert wire.sent == ["UpdateItem", "GetItem"], "asking again would not help"
 
-    def test_a_clock_that_is_minutes_off(
-        self, store: DynamoDBStore, wire: Wire, name: str
-    ) -> None:
+    def test_a_clock_that_is_minutes_off(self, store: DynamoDBStore, wire: Wire, name: str) -> None:
         wire.instead = [(400, "InvalidSignatureException", "Signature expired: 20261122T073000Z")]
         with pytest.raises(LeaseConfigError, match="clock is minutes off"):
             Lock(name, 30, store=store).acquire()
@@ -262,13 +262,12 @@ class TestErrors:
             Lock(name, 30, store=DynamoDBStore(table, client=client)).acquire()
         assert error.value.__cause__ is not None
 
-    def test_no_region_and_no_credentials(
-        self, name: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_no_region_and_no_credentials(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         for variable in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID"):
             monkeypatch.delenv(variable)
         monkeypatch.setattr(
-            "boto3.client", boto3.session.Session(botocore_session=botocore.session.Session()).client
+            "boto3.client",
+            boto3.session.Session(botocore_session=botocore.session.Session()).client,
         )
         with pytest.raises(LeaseConfigError):
             Lock(name, 30, store=DynamoDBStore("leases")).acquire()
@@ -316,9 +315,7 @@ class TestDate:
         with pytest.raises(LeaseLostError):
             lease.renew()
 
-    def test_an_unreadable_date_is_none(
-        self, store: DynamoDBStore, wire: Wire, name: str
-    ) -> None:
+    def test_an_unreadable_date_is_none(self, store: DynamoDBStore, wire: Wire, name: str) -> None:
         def break_date(parsed: Any, **_: Any) -> None:
             parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = "tomorrow"
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from lambda_singleton import (
     Lease,
     LeaseHeldError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lambda_singleton import LeaseLostError, LeaseStoreError, Lock, MemoryStore
 from lambda_singleton._protocol import Operation
 from lambda_singleton._store import Reply
@@ -58,7 +59,7 @@ def test_it_counts_from_before_the_request(
 def test_a_lost_lease_says_why(lock: Lock, clock: FakeClock) -> None:
     lease = lock.acquire()
     clock.now += 31
-    with pytest.raises(LeaseLostError, match="'x' .* its end came") as lost:
+    with pytest.raises(LeaseLostError, match=r"'x' .* its end came") as lost:
         lease.check()
     assert (lost.value.name, lost.value.reason) == ("x", "expired")
 

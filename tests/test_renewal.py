@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lambda_singleton import Lease, LeaseStoreError, Lock, MemoryStore
 from lambda_singleton._acquire import acquisition, run
 from lambda_singleton._protocol import Operation

@@ -13,6 +13,7 @@ import moto
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseRecord, LeaseStore, MemoryStore
 from lambda_singleton._protocol import Acquire, ForceRelease, Operation, Release, Renew
 

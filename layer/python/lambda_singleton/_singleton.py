@@ -23,14 +23,19 @@ from ._environment import disabled_store, is_disabled, store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
 from ._hold import Hold, OnLost
 from ._holder import describe_holder
-from ._lease import logger
+from ._lease import Lease, logger
 from ._lock import SHORTEST
 from ._name import Key, naming
 from ._store import LeaseStore
 from ._term import Term, deadline_of
 
 P = ParamSpec("P")
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+C = TypeVar("C")
+C_contra = TypeVar("C_contra", contravariant=True)
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 H = TypeVar("H")
 H_co = TypeVar("H_co", covariant=True)
 
@@ -53,15 +58,31 @@ class Skipped(TypedDict):
 OnHeld = Callable[[Any, Any, LeaseHeldError], H]
 
 
-class Guard(Protocol):
-    """Decorates a handler without changing its type."""
+class TakesLease(Protocol[E_contra, C_contra, R_co]):
+    """A handler with a parameter `lease`, which its callers do not give."""
 
+    def __call__(self, event: E_contra, context: C_contra, /, *, lease: Lease) -> R_co: ...
+
+
+class Guard(Protocol):
+    """Decorates a handler without changing its type, but for the lease."""
+
+    @overload
+    def __call__(self, handler: TakesLease[E, C, R], /) -> Callable[[E, C], R]: ...
+    @overload
     def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 class GuardOr(Protocol[H_co]):
     """Decorates a handler that returns an H when the lease is held."""
 
+    # The last overload takes any callable, also what a more precise one has taken before.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, handler: TakesLease[E, C, Coroutine[Any, Any, R]], /
+    ) -> Callable[[E, C], Coroutine[Any, Any, R | H_co]]: ...
+    @overload
+    def __call__(self, handler: TakesLease[E, C, R], /) -> Callable[[E, C], R | H_co]: ...
     @overload
     def __call__(
         self, handler: Callable[P, Coroutine[Any, Any, R]], /

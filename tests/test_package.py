@@ -1,0 +1,104 @@
+"""What is shipped, and what it costs to import."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import lambda_singleton
+from lambda_singleton import LeaseStore, MemoryStore
+from lambda_singleton.__main__ import main
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
+
+
+def test_the_names_of_the_api() -> None:
+    for name in lambda_singleton.__all__:
+        assert getattr(lambda_singleton, name) is not None
+    assert lambda_singleton.__all__ == sorted(lambda_singleton.__all__)
+
+
+def test_the_layer_holds_the_package_and_nothing_else() -> None:
+    files = {path.relative_to(ROOT / "layer") for path in (ROOT / "layer").rglob("*.*")}
+    outside = {
+        str(path)
+        for path in files
+        if path.parts[:2] != ("python", "lambda_singleton") and "__pycache__" not in path.parts
+    }
+    assert outside == set()
+
+
+def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_used() -> None:
+    imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
+    needed = {name for path in PACKAGE.glob("*.py") for name in imports.findall(path.read_text())}
+    assert needed - sys.stdlib_module_names - {"lambda_singleton"} == {
+        "boto3",
+        "botocore",
+        "demo",  # the command, from a checkout
+        "jmespath",  # comes with boto3
+        "mypy_boto3_dynamodb",  # for the type checker
+    }
+    heavy = "{'asyncio', 'boto3', 'botocore', 'ctypes', 'jmespath', 'email'} & set(sys.modules)"
+    program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); before = set(sys.modules)"
+    program += f"; import lambda_singleton; print({heavy} - before)"
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "set()"
+
+
+def test_the_wheel_is_the_layers_package(tmp_path: Path) -> None:
+    options = ["--no-isolation", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "build", *options], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
+        requirements = re.findall(r"Requires-Dist: (.*)", archive.read(metadata).decode())
+    shipped = {
+        str(path.relative_to(PACKAGE.parent))
+        for path in PACKAGE.iterdir()
+        if path.suffix in (".py", ".typed")
+    }
+    assert names == shipped
+    assert requirements == ["boto3>=1.26.164; extra == 'boto3'"]
+
+
+def test_a_memory_store_is_a_lease_store() -> None:
+    assert isinstance(MemoryStore(), LeaseStore)
+
+
+class TestCommandLine:
+    def test_creates_the_table(
+        self, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SINGLETON_TABLE", name)
+        assert main(["create-table"]) == 0
+        assert main(["create-table", "--table", name]) == 0
+        assert capsys.readouterr().out == f"DynamoDBStore({name!r}) is ready\n" * 2
+
+    def test_says_what_is_missing(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SINGLETON_TABLE", raising=False)
+        assert main(["create-table"]) == 1
+        assert "SINGLETON_TABLE" in capsys.readouterr().err
+
+    def test_the_demo_is_not_in_the_package(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "demo.__main__", None)
+        assert main(["demo"]) == 1
+        assert "make demo" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [[], ["unlock"], ["create-table", "--force"]])
+    def test_refuses_what_it_does_not_know(self, arguments: list[str]) -> None:
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
