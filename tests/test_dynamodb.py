@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from lambda_singleton import (
     DynamoDBStore,
+    Lease,
     LeaseConfigError,
     LeaseHeldError,
     LeaseLostError,
@@ -24,6 +25,7 @@ from lambda_singleton import (
 )
 from local_lambda import Engine
 
+from . import proxy as tcp
 from .fakes import Context
 
 
@@ -281,6 +283,55 @@ class TestErrors:
         )
         with pytest.raises(LeaseConfigError, match="is not a lease's"):
             Lock(name, 30, store=store).acquire()
+
+
+class TestSilence:
+    """DynamoDB takes requests and never answers."""
+
+    def test_a_handler_is_stopped_before_its_lease_ends(
+        self, engine: Engine, table: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: list[float] = []
+        with tcp.Wire(engine.endpoint) as wire:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", wire.endpoint)
+
+            @singleton(name, 3, store=DynamoDBStore(table))
+            def handler(event: object, context: object, lease: Lease) -> None:
+                wire.silent = True
+                try:
+                    time.sleep(30)
+                finally:
+                    left.append(lease._left())
+
+            with pytest.raises(LeaseLostError) as lost:
+                handler({}, Context(60_000))
+        assert lost.value.reason == "expired"
+        assert left[0] > 0
+
+    def test_an_acquire_gives_up_before_the_deadline(
+        self, engine: Engine, table: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with tcp.Wire(engine.endpoint) as wire:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", wire.endpoint)
+            wire.silent = True
+
+            @singleton(name, store=DynamoDBStore(table))
+            def handler(event: object, context: object) -> None:
+                pytest.fail("must not run")
+
+            started = time.time()
+            with pytest.raises(LeaseStoreError, match="not reached"):
+                handler({}, Context(3000))
+        assert time.time() < started + 3
+
+    def test_a_client_with_too_much_patience_is_warned_of(
+        self, table: str, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lock = Lock(name, 30, store=DynamoDBStore(table, client=boto3.client("dynamodb")))
+        for _ in range(2):
+            lock.acquire().release()
+        assert len(caplog.records) == 1
+        assert "more than the 2.5 s that this lease allows for" in caplog.text
 
 
 class TestDate:

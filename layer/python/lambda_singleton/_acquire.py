@@ -162,7 +162,9 @@ def acquisition(
     Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`.
     """
     clock = store.clock
-    yield partial(store.prepare, timeout=term.timeout)
+    timeout = term.timeout(clock.time())
+    _refuse_late_start(term, clock.time())
+    yield partial(store.prepare, timeout=timeout)
     # Made here and not at import: SnapStart clones what import made.
     owner = os.urandom(16).hex()
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
@@ -185,7 +187,7 @@ def acquisition(
         )
 
     while True:
-        outcome = yield from _try(store, term, bid, min_hold)
+        outcome = yield from _try(store, term, bid, timeout, min_hold)
         if isinstance(outcome, Lease):
             return outcome
         record = outcome
@@ -210,7 +212,7 @@ def acquisition(
 
 
 def _try(
-    store: LeaseStore, term: Term, bid: Callable[[], Acquire], min_hold: float
+    store: LeaseStore, term: Term, bid: Callable[[], Acquire], timeout: float, min_hold: float
 ) -> Generator[Step, Any, Lease | LeaseRecord | None]:
     # Returns the lease, or the row that refused it. A second request goes out only when no reply
     # came to the first: its condition then also recognises what the first one wrote.
@@ -221,13 +223,14 @@ def _try(
         _refuse_late_start(term, sent.wall)
         operation = bid()
         try:
-            reply = yield partial(store.execute, operation, timeout=term.timeout)
+            reply = yield partial(store.execute, operation, timeout=timeout)
             if not reply.applied and reply.record and reply.record.owner == operation.owner:
                 raise LeaseStoreError(
                     f"lease {operation.name!r} was not acquired: the clock ran backwards"
                 )
         except LeaseStoreError:
-            if not tries_left:
+            # The error has to get out before the deadline.
+            if not tries_left or term.time_left(clock.time()) < 2 * timeout:
                 raise
             yield Pause(backoff.delay())
             continue
@@ -242,6 +245,7 @@ def _try(
             term,
             sent=sent,
             expires_at=operation.expires_at / 1000,
+            timeout=timeout,
             min_hold=min_hold,
         )
         try:

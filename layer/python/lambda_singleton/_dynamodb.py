@@ -85,6 +85,7 @@ class DynamoDBStore:
         self._key_attr = key_attr
         self._ttl_attr = ttl_attr
         self._given_client = client
+        self._warned = False
         self._clients: dict[float, DynamoDBClient] = {}
         self._making_a_client = threading.Lock()
 
@@ -93,7 +94,10 @@ class DynamoDBStore:
 
     def prepare(self, *, timeout: float) -> None:
         """Import boto3 and make the client, the first time."""
-        self._client(timeout)
+        client = self._client(timeout)
+        if self._given_client is not None and not self._warned:
+            self._warned = True
+            _warn_of_patience(client, timeout)
 
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
         """Send one UpdateItem."""
@@ -120,7 +124,7 @@ class DynamoDBStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except Exception as error:
-            refusal: Mapping[str, Any] = getattr(error, "response", {})
+            refusal: Mapping[str, Any] = getattr(error, "response", None) or {}
             if _code(refusal) != "ConditionalCheckFailedException":
                 raise self._explain(error, "UpdateItem") from error
             return Reply(
@@ -329,6 +333,21 @@ class DynamoDBStore:
 @cache
 def _placeholders(*expressions: str) -> frozenset[str]:
     return frozenset(re.findall(r"[#:]\w+", " ".join(expressions)))
+
+
+def _warn_of_patience(client: DynamoDBClient, timeout: float) -> None:
+    config: Any = client.meta.config
+    retries = config.retries or {}
+    tries = retries.get("total_max_attempts") or retries.get("max_attempts", 4) + 1
+    longest = tries * (config.connect_timeout + config.read_timeout)
+    if longest > timeout:
+        logger.warning(
+            "the given client may take %.1f s for one request, more than the %.1f s that this lease"
+            " allows for: a renewal that hangs can then outlast the lease. Make the client with"
+            " short timeouts and retries={'total_max_attempts': 1}",
+            longest,
+            timeout,
+        )
 
 
 def _code(response: Mapping[str, Any]) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from functools import cache
 
+from ._dynamodb import DynamoDBStore
 from ._errors import LeaseConfigError
 from ._memory import MemoryStore
 from ._store import LeaseStore
 
 DISABLED = "SINGLETON_DISABLED"
+
+# One for the process. It reads the environment, and makes its client, with the first request.
+_default_store = DynamoDBStore()
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -38,15 +41,7 @@ def disabled_store() -> LeaseStore:
 def store_or_default(store: LeaseStore | None) -> Callable[[], LeaseStore]:
     """Return what gets the store when it is first needed."""
     if store is None:
-        return default_store
+        return lambda: _default_store
     if not isinstance(store, LeaseStore):
         raise LeaseConfigError(f"store must be a LeaseStore such as DynamoDBStore(), not {store!r}")
     return lambda: store
-
-
-@cache
-def default_store() -> LeaseStore:
-    """Return the process's own `DynamoDBStore()`, made once."""
-    from ._dynamodb import DynamoDBStore
-
-    return DynamoDBStore()

@@ -36,6 +36,7 @@ class Lease:
         *,
         sent: Instant,
         expires_at: float,
+        timeout: float,
         min_hold: float = 0.0,
     ) -> None:
         self.name = name
@@ -43,6 +44,7 @@ class Lease:
         self.token = token
         self._store = store
         self._term = term
+        self._timeout = timeout
         self._started = sent.wall
         self._min_hold = min_hold
         self._loss: LossReason | None = None
@@ -139,7 +141,7 @@ class Lease:
             sent = Instant.now(self._store.clock)
             expires_at = self._term.expiry(sent.wall)
             renew = Renew(name=self.name, owner=self.owner, expires_at=expires_at)
-            reply = self._store.execute(renew, timeout=self._term.timeout)
+            reply = self._store.execute(renew, timeout=self._timeout)
             if reply.applied:
                 self._trust(sent, expires_at / 1000)
             elif reply.record is not None and reply.record.owner == self.owner:
@@ -177,7 +179,7 @@ class Lease:
                 now = self._store.clock.time()
                 try:
                     reply = self._store.execute(
-                        self._release_at(now, outcome), timeout=self._term.timeout
+                        self._release_at(now, outcome), timeout=self._timeout
                     )
                 except LeaseStoreError:
                     if attempt == TRIES - 1 or not self._is_time_for_another_try(now):
@@ -207,4 +209,4 @@ class Lease:
 
     def _is_time_for_another_try(self, now: float) -> bool:
         # The handler's result waits for this: it must get out before the deadline.
-        return self._term.time_left(now) > 2 * self._term.timeout
+        return self._term.time_left(now) > 2 * self._timeout

@@ -49,7 +49,7 @@ class Renewal:
         if until_due > 0:
             return min(left, until_due)
         # A request that could hang beyond the lease's end is not worth its risk.
-        if left < lease._term.timeout:
+        if left < lease._timeout:
             return left
         self._renew()
         return 0.0
@@ -92,7 +92,11 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name=f"lease {lease.name}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the thread; raise `LeaseError` if the system has none left."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise LeaseError(f"lease {self._lease.name!r} cannot be renewed: {error}") from error
 
     def stop(self) -> None:
         """End the thread and wait for it: one left alive would wake up in a later invocation."""

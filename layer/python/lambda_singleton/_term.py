@@ -37,10 +37,12 @@ class Term:
         """Return the seconds of the invocation that are left at `now`."""
         return inf if self.deadline is None else self.deadline - now
 
-    @property
-    def timeout(self) -> float:
-        """Seconds for one request, so that a renewal which hangs cannot outlast the lease."""
-        return PATIENCE if self.duration is None else min(PATIENCE, self.duration / 4)
+    def timeout(self, now: float) -> float:
+        """Return the seconds that one request of a lease taken at `now` may take.
+
+        A renewal that hangs must not outlast the lease, nor an acquire the invocation.
+        """
+        return min(PATIENCE, (self.duration or inf) / 4, max(0.0, self.time_left(now)))
 
     @property
     def _latest(self) -> float:
