@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from lambda_singleton import (
@@ -14,6 +16,7 @@ from lambda_singleton import (
     MemoryStore,
     singleton,
 )
+from lambda_singleton._backoff import Backoff
 from lambda_singleton._protocol import Operation, Renew
 from lambda_singleton._store import Reply
 
@@ -60,6 +63,17 @@ class TestRequests:
         with pytest.raises(LeaseHeldError) as held:
             Lock("x", 30, store=store).acquire()
         assert (held.value.holder, held.value.held_until, held.value.retry_after) == (None,) * 3
+
+    def test_what_takes_long_the_first_time_is_done_before_the_lease_begins(
+        self, store: FaultyStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def import_boto3(*, timeout: float) -> None:
+            clock.now += 7
+
+        monkeypatch.setattr(store, "prepare", import_boto3)
+        lease = Lock("x", 30, store=store).acquire()
+        assert clock.now == 7
+        assert lease.remaining() == 30
 
 
 class TestLostReplies:
@@ -245,6 +259,18 @@ class TestWaiting:
         store.before_look = renew
         with pytest.raises(LeaseHeldError):
             Lock("x", 30, store=store).acquire(wait=100)
+
+
+def test_pauses_differ_also_between_clones_of_one_snapshot() -> None:
+    def delays() -> list[float]:
+        random.seed(1)
+        backoff = Backoff(1, 8)
+        return [backoff.delay() for _ in range(6)]
+
+    first, second = delays(), delays()
+    assert first != second
+    for delay, longest in zip(first, (1, 2, 4, 8, 8, 8), strict=True):
+        assert longest / 2 <= delay <= longest
 
 
 class TestClocksAndDeadlines:

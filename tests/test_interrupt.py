@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from lambda_singleton import (
     MemoryStore,
     singleton,
 )
+from lambda_singleton._interrupt import MainThreadInterruption
 from lambda_singleton._protocol import Operation, Renew
 from lambda_singleton._store import Reply
 
@@ -190,6 +192,27 @@ def test_one_that_was_set_inside_the_handler_stays() -> None:
         assert signal.getsignal(signal.SIGURG) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGURG, previous)
+
+
+def test_it_is_never_raised_in_the_packages_own_code() -> None:
+    interruption = MainThreadInterruption()
+    interruption._sent = True
+
+    def elsewhere() -> None:
+        signal.raise_signal(signal.SIGURG)
+
+    inside = FunctionType(
+        elsewhere.__code__, {"__name__": "lambda_singleton._any", "signal": signal}
+    )
+    interruption.arm()
+    try:
+        inside()
+        assert not interruption.delivered
+        with pytest.raises(LeaseInterrupt):
+            elsewhere()
+        assert interruption.delivered
+    finally:
+        interruption.disarm()
 
 
 def test_an_outer_lease_interrupts_through_an_inner_one(store: LosingStore) -> None:

@@ -56,6 +56,18 @@ def test_it_counts_from_before_the_request(
     assert lock.acquire().remaining() == 22
 
 
+def test_also_when_the_wall_clock_steps_back_meanwhile(
+    lock: Lock, store: FaultyStore, clock: FakeClock
+) -> None:
+    def slow(operation: Operation) -> Reply:
+        clock.now += 8
+        clock.offset -= 8
+        return store.inner.execute(operation, timeout=1)
+
+    store.faults = [slow]
+    assert lock.acquire().remaining() == 22
+
+
 def test_a_lost_lease_says_why(lock: Lock, clock: FakeClock) -> None:
     lease = lock.acquire()
     clock.now += 31
