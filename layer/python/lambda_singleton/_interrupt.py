@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -103,7 +104,8 @@ class ThreadInterruption:
 
     def send(self) -> None:
         with self._lock:
-            if self._armed:
+            frame = sys._current_frames().get(self._thread)
+            if self._armed and not _is_ours(frame):
                 self.delivered = True
                 self._set_exception(LeaseInterrupt)
 
