@@ -76,7 +76,10 @@ def judge(console: Console, scenes: Sequence[Scene], seconds: float) -> int:
             history.writes.extend(lane.writes)
     problems = history.violations()
     problems += [
-        text for scene in scenes for fulfilled, text in scene.expectations if not fulfilled
+        f"expected, but not so: {text}"
+        for scene in scenes
+        for fulfilled, text in scene.expectations
+        if not fulfilled
     ]
     console.print()
     console.print(Rule("[bold]The history, checked", align="left", style="dim"))
