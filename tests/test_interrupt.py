@@ -152,7 +152,7 @@ def test_an_expired_one_is_stopped_before_others_may_start() -> None:
     store = LosingStore("expired")
     stopped_with = 0.0
 
-    @singleton("x", DURATION, store=store)
+    @singleton("x", 3, store=store)
     def handler(event: object, context: object, lease: Lease) -> None:
         nonlocal stopped_with
         try:

@@ -392,13 +392,13 @@ class TestDisabled:
         Lock("x", 30, store=store).acquire()
         monkeypatch.setenv("SINGLETON_DISABLED", "true")
 
-        @singleton("x", store=store)
-        def handler(event: object, context: object, lease: Lease | None = None) -> int:
+        @singleton("x", key="tenant", store=store)
+        def handler(event: object, context: object, lease: Lease | None = None) -> str:
             assert lease is not None
-            return lease.token
+            return lease.name
 
         with pytest.warns(UserWarning, match="SINGLETON_DISABLED"):
-            assert handler({}, None) > 0
+            assert handler({}, None) == "x"
         with pytest.warns(UserWarning, match="DISABLED"), Lock("x", 30, store=store) as lease:
             lease.check()
         assert store.sent == ["Acquire"]

@@ -176,6 +176,7 @@ def singleton(
             f'on_lost must be "interrupt", "report" or callable, not {on_lost!r}'
         )
     rules = _Rules(
+        name=name,
         full_name=naming(name, key),
         duration=None if duration is None else seconds(duration, "duration", least=SHORTEST),
         wait=seconds(wait, "wait"),
@@ -232,6 +233,7 @@ class _Call(NamedTuple):
 class _Rules(NamedTuple):
     """What the decorator was told, checked."""
 
+    name: str
     full_name: Callable[[Any, Any], str]
     duration: float | None
     wait: float
@@ -246,7 +248,7 @@ class _Rules(NamedTuple):
         context = args[1] if len(args) > 1 else kwargs.get("context")
         if is_disabled():
             store = disabled_store()
-            name, term = "disabled", Term(LONGEST)
+            name, term = self.name, Term(LONGEST)
         else:
             store = self.store()
             name, term = self.full_name(event, context), self._term(context, store)
