@@ -8,22 +8,23 @@ OTHER_PYTHONS ?= 3.12 3.13 3.14
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others examples deploy-local wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
 
-demo: setup  ## watch handlers take, lose and take over leases
+demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m lambda_singleton demo
 
-test: lint tests tests-on-others  ## all that CI runs
+test: lint examples tests tests-on-others  ## all that CI runs
 
-setup: .venv/.ready .venv-engine/.ready  ## install what development needs
+setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready  ## install what development needs
 
 lint: setup  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	.venv-sam/bin/cfn-lint --include-checks I --ignore-checks I4010 -- template.yaml
 
 format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
@@ -34,6 +35,12 @@ tests: setup  ## the tests on PYTHON
 
 tests-on-others: setup  ## the tests on other interpreters, where present
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_other_pythons.sh
+
+examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
+	.venv-examples/bin/python -m pytest -q examples
+
+deploy-local: setup  ## deploy the template to the embedded engine, and use it
+	$(BIN)/python -m pytest -v tests/test_stack.py
 
 wheel: setup  ## build the package for PyPI into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist
@@ -52,12 +59,12 @@ clean:  ## remove everything that was installed or built
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11")'
 	@echo "Setting up .venv (once, about half a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# The engine pins botocore, so it has an environment of its own.
-.venv-engine/.ready: requirements/engine.txt
-	@echo "Setting up .venv-engine (once) ..."
-	@$(PYTHON) -m venv --clear .venv-engine
-	@.venv-engine/bin/python $(PIP_INSTALL) --require-hashes -r requirements/engine.txt
+# The engine and the deployment tool pin what they need: each has an environment of its own.
+.venv-%/.ready: requirements/%.txt
+	@echo "Setting up .venv-$* (once) ..."
+	@$(PYTHON) -m venv --clear .venv-$*
+	@.venv-$*/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/$*.txt
 	@touch $@

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -26,12 +27,13 @@ class Engine:
     """The engine at `AWS_ENDPOINT_URL` or, without that, an embedded one for the time of use.
 
     Only an endpoint on the loopback interface is accepted, so that nothing can reach the real AWS
-    by accident.
+    by accident. With `variables` it is always an embedded one, set up by them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self.endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+        self._variables = variables or {}
+        self.endpoint = "" if variables else os.environ.get("AWS_ENDPOINT_URL", "")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,6 +75,7 @@ class Engine:
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
                 **self.environment,
+                **self._variables,
             },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

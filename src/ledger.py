@@ -17,6 +17,7 @@ from lambda_singleton import Lease, fenced, singleton
 accounts = boto3.resource("dynamodb").Table(os.environ["ACCOUNTS_TABLE"])
 
 
+@work.tracer.capture_lambda_handler
 @singleton("ledger", duration=float(os.environ.get("LEASE_SECONDS", "60")))
 def handler(event: dict[str, Any], context: object, lease: Lease) -> dict[str, Any]:
     """Add up the entries of an account and write its balance."""

@@ -11,6 +11,7 @@ import work
 from lambda_singleton import Lease, singleton
 
 
+@work.tracer.capture_lambda_handler
 @singleton(
     "nightly-report",
     duration=float(os.environ.get("LEASE_SECONDS", "60")),

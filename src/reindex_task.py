@@ -8,6 +8,7 @@ import work
 from lambda_singleton import current_lease, singleton
 
 
+@work.tracer.capture_lambda_handler
 @singleton("reindex", duration=float(os.environ.get("LEASE_SECONDS", "60")))
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Rebuild one index."""

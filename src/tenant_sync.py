@@ -8,6 +8,7 @@ import work
 from lambda_singleton import Lease, singleton
 
 
+@work.tracer.capture_lambda_handler
 @singleton(
     "tenant-sync",
     duration=float(os.environ.get("LEASE_SECONDS", "60")),

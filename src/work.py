@@ -5,11 +5,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Tracer, single_metric
+from aws_lambda_powertools.metrics import MetricUnit
 
 from lambda_singleton import Lease
 
-logger = Logger(service="lambda-singleton-samples")
+# Service and namespace come from the template's variables.
+logger = Logger()
+tracer = Tracer()
 
 
 def seconds() -> float:
@@ -20,8 +23,12 @@ def seconds() -> float:
 @contextmanager
 def logged(lease: Lease) -> Iterator[None]:
     """Log the beginning and the end of the work that is done under a lease."""
-    logger.info("started", lease=lease.name, token=lease.token, at=time.time())
+    started = time.time()
+    logger.info("started", lease=lease.name, token=lease.token, at=started)
     try:
         yield
     finally:
-        logger.info("stopped", lease=lease.name, token=lease.token, at=time.time())
+        ended = time.time()
+        logger.info("stopped", lease=lease.name, token=lease.token, at=ended)
+        with single_metric("WorkTime", MetricUnit.Seconds, ended - started) as metric:
+            metric.add_dimension("job", lease.name.partition("#")[0])

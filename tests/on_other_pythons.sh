@@ -26,10 +26,10 @@ for version in ${PYTHONS:-}; do
     if [ ! "$venv/.ready" -nt requirements/dev.txt ] || [ ! "$venv/.ready" -nt pyproject.toml ]; then
         echo "Setting up $venv (once) ..."
         "$python" -m venv --clear "$venv"
-        "$venv/bin/python" -m pip install -qq --require-hashes -r requirements/dev.txt
+        "$venv/bin/python" -m pip install -qq --no-deps --require-hashes -r requirements/dev.txt
         "$venv/bin/python" -m pip install -qq --no-build-isolation --no-deps --editable .
         touch "$venv/.ready"
     fi
-    echo "Testing on Python $version"
-    "$venv/bin/python" -m pytest "$@"
+    echo "Testing on Python $version (without the deployment and the 30 s lease, which $own has shown)"
+    "$venv/bin/python" -m pytest --ignore tests/test_stack.py --deselect tests/test_local_lambda.py::TestTakeOver "$@"
 done

@@ -1,0 +1,102 @@
+"""The examples, as far as they can be checked without an account.
+
+The CDK one is synthesised by the CDK itself; the Terraform one is read by a parser of its language.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+
+HERE = Path(__file__).parent
+RUNTIMES = ["python3.11", "python3.12", "python3.13", "python3.14"]
+
+
+@pytest.fixture(scope="module")
+def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("node") is None:
+        pytest.skip("NOT CHECKED: the CDK needs Node.js, and this machine has none")
+    out = tmp_path_factory.mktemp("cdk")
+    subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=HERE / "cdk",
+        env={
+            **os.environ,
+            "CDK_OUTDIR": str(out),
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+        },
+        check=True,
+    )
+    return out / "lambda-singleton.template.json"
+
+
+def of_type(template: dict[str, Any], kind: str) -> Any:
+    (found,) = [r for r in template["Resources"].values() if r["Type"] == kind]
+    return found
+
+
+def test_the_cdk_example(synthesised: Path) -> None:
+    template = json.loads(synthesised.read_text())
+    table = of_type(template, "AWS::DynamoDB::Table")
+    assert table["DeletionPolicy"] == "Retain"
+    assert table["Properties"] == {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+        "DeletionProtectionEnabled": True,
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "TimeToLiveSpecification": {"AttributeName": "expiration", "Enabled": True},
+    }
+    layer = of_type(template, "AWS::Lambda::LayerVersion")
+    assert layer["Properties"]["CompatibleRuntimes"] == RUNTIMES
+    policy = of_type(template, "AWS::IAM::Policy")["Properties"]["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert statement["Condition"] == {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["job"]}
+    }
+
+
+def test_what_the_cdk_makes_of_it_is_valid(synthesised: Path) -> None:
+    linter = HERE.parent / ".venv-sam" / "bin" / "cfn-lint"
+    subprocess.run([linter, "--non-zero-exit-code", "error", synthesised], check=True)
+
+
+def test_the_layer_asset_is_the_package(synthesised: Path) -> None:
+    modules = {path.name for path in (HERE.parent / "layer/python/lambda_singleton").glob("*.py")}
+    assets = synthesised.parent.glob("asset.*/python/lambda_singleton/*.py")
+    assert {path.name for path in assets} == modules
+
+
+def test_the_terraform_example() -> None:
+    text = (HERE / "terraform" / "main.tf").read_text()
+    blocks = hcl2.loads(
+        text, serialization_options=hcl2.SerializationOptions(strip_string_quotes=True)
+    )
+    resources = {
+        kind: block
+        for entry in blocks["resource"]
+        for kind, blocks in entry.items()
+        for block in blocks.values()
+    }
+    table = resources["aws_dynamodb_table"]
+    assert table["hash_key"] == "id"
+    assert table["billing_mode"] == "PAY_PER_REQUEST"
+    assert table["deletion_protection_enabled"] is True
+    assert table["attribute"][0]["name"] == "id"
+    assert (table["ttl"][0]["attribute_name"], table["ttl"][0]["enabled"]) == ("expiration", True)
+    layer = resources["aws_lambda_layer_version"]
+    assert layer["compatible_runtimes"] == RUNTIMES
+    documents = [
+        entry["aws_iam_policy_document"]
+        for entry in blocks["data"]
+        if "aws_iam_policy_document" in entry
+    ]
+    (statement,) = documents[0]["holder"]["statement"]
+    assert statement["actions"] == ["dynamodb:UpdateItem"]
+    assert statement["condition"][0]["variable"] == "dynamodb:LeadingKeys"

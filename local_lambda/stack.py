@@ -1,0 +1,136 @@
+"""The application of `template.yaml`, deployed by AWS's own `sam` to the embedded engine.
+
+The engine mounts no layers, and reports every error of a Python function by one name. An emulator
+build is a copy of the real one that runs the functions as custom runtimes instead: `awslambdaric`
+from this environment, with the layer copied into the function. Nothing else differs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from .engine import ROOT, Engine, EngineError
+
+SAM = ROOT / ".venv-sam" / "bin" / "sam"
+LAYER = ROOT / "layer" / "python"
+
+#: Public parameters of AWS are not in the engine; the template's parameter takes another name.
+POWERTOOLS = "/local/powertools"
+
+BOOTSTRAP = f"""#!/bin/sh
+export PYTHONPATH="$LAMBDA_TASK_ROOT" POWERTOOLS_TRACE_DISABLED=true
+cd "$LAMBDA_TASK_ROOT" && exec {sys.executable} -m awslambdaric "$_HANDLER"
+"""
+
+
+class Stack:
+    """One deployment. Deploying again updates it."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._environment = {
+            **engine.environment,
+            "HOME": os.environ.get("HOME", ""),
+            "PATH": os.environ.get("PATH", ""),
+            "SAM_CLI_TELEMETRY": "0",
+        }
+        self.name = name
+
+    def client(self, service: str) -> Any:
+        """Return a client of one of the engine's services."""
+        make: Any = boto3.client
+        return make(
+            service,
+            endpoint_url=self._environment["AWS_ENDPOINT_URL"],
+            region_name=self._environment["AWS_REGION"],
+        )
+
+    def validate(self) -> str:
+        """Run `sam validate --lint`, and return what it says."""
+        return self._sam("validate", "--lint")
+
+    def build(self, target: Path) -> Path:
+        """Run `sam build` on the template, and return the built template."""
+        self._sam("build", "--build-dir", str(target), "--cache-dir", f"{target}-cache")
+        return target / "template.yaml"
+
+    def deploy(self, template: Path, **parameters: str) -> None:
+        """Run `sam deploy`."""
+        self.client("ssm").put_parameter(
+            Name=POWERTOOLS, Value=powertools_layer(), Type="String", Overwrite=True
+        )
+        parameters["PowertoolsLayer"] = POWERTOOLS
+        overrides = [f"{key}={value}" for key, value in parameters.items()]
+        self._sam(
+            *("deploy", "--template-file", str(template), "--stack-name", self.name),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--resolve-s3"),
+            *("--no-confirm-changeset", "--no-progressbar", "--parameter-overrides", *overrides),
+        )
+
+    def delete(self) -> None:
+        """Run `sam delete`."""
+        self._sam("delete", "--stack-name", self.name, "--no-prompts")
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs."""
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def _sam(self, *arguments: str) -> str:
+        if not SAM.exists():
+            raise EngineError("sam is not installed: run `make setup`")
+        done = subprocess.run(
+            [SAM, *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineError(f"sam {arguments[0]} failed:\n{done.stdout}")
+        return done.stdout
+
+
+def powertools_layer() -> str:
+    """Return an ARN such as AWS's public parameter has."""
+    name = "AWSLambdaPowertoolsPythonV3-python313-arm64"
+    return f"arn:aws:lambda:us-east-1:017000801446:layer:{name}:1"
+
+
+def emulator_build(template: Path, target: Path, variables: Mapping[str, str]) -> Path:
+    """Copy a build, rewrite its functions to custom runtimes, and return the new template.
+
+    `variables` are added to the functions' environment.
+    """
+    shutil.copytree(template.parent, target)
+    built = yaml.safe_load(template.read_text())
+    common = built["Globals"]["Function"]
+    common["Runtime"] = "provided.al2023"
+    common["Layers"] = []
+    common["Environment"]["Variables"] |= variables
+    for resource in built["Resources"].values():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        code = target / resource["Properties"]["CodeUri"]
+        shutil.copytree(
+            LAYER, code, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+        )
+        bootstrap = code / "bootstrap"
+        bootstrap.write_text(BOOTSTRAP)
+        bootstrap.chmod(0o755)
+        own = resource["Properties"].get("Environment", {}).get("Variables", {})
+        own.update({key: value for key, value in variables.items() if key in own})
+    rewritten = target / "template.yaml"
+    rewritten.write_text(yaml.safe_dump(built, sort_keys=False))
+    return rewritten
