@@ -22,6 +22,7 @@ from .engine import ROOT, Engine, EngineError
 
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LAYER = ROOT / "layer" / "python"
+TEMPLATE = ROOT / "template.yaml"
 
 #: Public parameters of AWS are not in the engine; the template's parameter takes another name.
 POWERTOOLS = "/local/powertools"
@@ -53,9 +54,9 @@ class Stack:
             region_name=self._environment["AWS_REGION"],
         )
 
-    def validate(self) -> str:
+    def validate(self, template: Path = TEMPLATE) -> str:
         """Run `sam validate --lint`, and return what it says."""
-        return self._sam("validate", "--lint")
+        return self._sam("validate", "--lint", "--template-file", str(template))
 
     def build(self, target: Path) -> Path:
         """Run `sam build` on the template, and return the built template."""
@@ -67,8 +68,8 @@ class Stack:
         self.client("ssm").put_parameter(
             Name=POWERTOOLS, Value=powertools_layer(), Type="String", Overwrite=True
         )
-        parameters["PowertoolsLayer"] = POWERTOOLS
         overrides = [f"{key}={value}" for key, value in parameters.items()]
+        overrides.append(f"PowertoolsLayer={POWERTOOLS}")
         self._sam(
             *("deploy", "--template-file", str(template), "--stack-name", self.name),
             *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--resolve-s3"),

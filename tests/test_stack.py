@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,8 +110,57 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.05)
 
 
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+CONSUMER = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Consumer:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.13
+      Handler: index.handler
+      InlineCode: "def handler(event, context): pass"
+      # the README's lines
+Outputs:
+  Name:
+    Value: !Ref Consumer
+"""
+
+
+def snippet_with(text: str) -> str:
+    """Return the YAML of the README that has this text in it."""
+    (snippet,) = [
+        block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if text in block
+    ]
+    return str(snippet)
+
+
 def test_the_template_is_valid(aws: Engine) -> None:
     assert "is a valid SAM Template" in Stack(aws, "validate").validate()
+
+
+def test_the_snippet_to_copy_is_valid(aws: Engine, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text("Transform: AWS::Serverless-2016-10-31\n" + snippet_with("LeaseTable:"))
+    assert "is a valid SAM Template" in Stack(aws, "validate").validate(template)
+
+
+def test_another_stack_can_use_what_this_one_exports(
+    aws: Engine, application: Application, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.yaml"
+    uses_exports = snippet_with("ImportValue").replace("lambda-singleton-", "application-")
+    template.write_text(CONSUMER.replace("      # the README's lines", uses_exports.rstrip("\n")))
+    stack = Stack(aws, "consumer")
+    stack.deploy(template)
+    function = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["Name"])
+    stack.delete()
+    assert (
+        function["Environment"]["Variables"]["SINGLETON_TABLE"] == application.outputs["TableName"]
+    )
+    assert [layer["Arn"] for layer in function["Layers"]] == [application.outputs["LayerArn"]]
 
 
 @pytest.mark.parametrize(("policy", "left"), [("Retain", ["LeaseTable"]), ("Delete", [])])
