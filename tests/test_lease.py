@@ -250,6 +250,18 @@ class TestRelease:
         lease.release()
         lock.acquire()
 
+    def test_that_was_applied_unheard_is_a_release_also_when_tried_again(
+        self, lock: Lock, store: FaultyStore
+    ) -> None:
+        lease = lock.acquire()
+        store.faults = ["reply lost", "unreachable", "unreachable"]
+        with pytest.raises(LeaseStoreError):
+            lease.release()
+        other = lock.acquire()
+        lease.release()
+        assert not lease.lost
+        other.check()
+
     def test_of_an_expired_lease_that_nobody_took_frees_it(
         self, lock: Lock, store: FaultyStore, clock: FakeClock
     ) -> None:

@@ -50,6 +50,7 @@ class Lease:
         self._loss: LossReason | None = None
         self._released = False
         self._returned = False
+        self._perhaps_returned = False
         # A late renewal must never bring a released lease back.
         self._one_request_at_a_time = threading.Lock()
         self._trust(sent, expires_at)
@@ -175,20 +176,21 @@ class Lease:
             self._loss = "expired" if self.lost else None
             self._released = True
             backoff = Backoff(0.05, 1.0)
-            for attempt in range(TRIES):
+            for tries_left in reversed(range(TRIES)):
                 now = self._store.clock.time()
                 try:
                     reply = self._store.execute(
                         self._release_at(now, outcome), timeout=self._timeout
                     )
                 except LeaseStoreError:
-                    if attempt == TRIES - 1 or not self._is_time_for_another_try(now):
+                    self._perhaps_returned = True
+                    if not tries_left or not self._is_time_for_another_try(now):
                         raise
                     self._store.clock.sleep(backoff.delay())
                     continue
                 self._returned = True
                 # After a lost reply the condition fails against my own release: all is well.
-                if not reply.applied and attempt == 0:
+                if not reply.applied and not self._perhaps_returned:
                     self._loss = "stolen"
                 return
 
