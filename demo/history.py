@@ -16,7 +16,7 @@ class Span:
 
     def overlaps(self, other: Span) -> bool:
         """Whether the two have more than a moment in common."""
-        return self.start < other.end and other.start < self.end
+        return max(self.start, other.start) < min(self.end, other.end)
 
 
 @dataclass(frozen=True)

@@ -147,22 +147,6 @@ def test_the_snippet_to_copy_is_valid(aws: Engine, tmp_path: Path) -> None:
     assert "is a valid SAM Template" in Stack(aws, "validate").validate(template)
 
 
-def test_another_stack_can_use_what_this_one_exports(
-    aws: Engine, application: Application, tmp_path: Path
-) -> None:
-    template = tmp_path / "template.yaml"
-    uses_exports = snippet_with("ImportValue").replace("lambda-singleton-", "application-")
-    template.write_text(CONSUMER.replace("      # the README's lines", uses_exports.rstrip("\n")))
-    stack = Stack(aws, "consumer")
-    stack.deploy(template)
-    function = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["Name"])
-    stack.delete()
-    assert (
-        function["Environment"]["Variables"]["SINGLETON_TABLE"] == application.outputs["TableName"]
-    )
-    assert [layer["Arn"] for layer in function["Layers"]] == [application.outputs["LayerArn"]]
-
-
 @pytest.mark.parametrize(("policy", "left"), [("Retain", ["LeaseTable"]), ("Delete", [])])
 def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
     aws: Engine, build: Path, policy: str, left: list[str]
@@ -212,6 +196,7 @@ def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
     }
 
 
+# The first that needs the application: its schedule fires soon after it is deployed.
 def test_the_schedule_fires_and_a_second_run_is_skipped(application: Application) -> None:
     wait_until(lambda: "owner" in application.row("nightly-report"))
     holder = application.row("nightly-report")["holder"]["M"]
@@ -285,3 +270,19 @@ def test_the_state_machines_exclude_each_other_and_everybody_else(
     time.sleep(1.2)
     tokens += [dead.token, token_of(application.start("ReindexNativelyArn", seconds=1))]
     assert tokens == list(range(tokens[0], tokens[0] + len(tokens)))
+
+
+def test_another_stack_can_use_what_this_one_exports(
+    aws: Engine, application: Application, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.yaml"
+    uses_exports = snippet_with("ImportValue").replace("lambda-singleton-", "application-")
+    template.write_text(CONSUMER.replace("      # the README's lines", uses_exports.rstrip("\n")))
+    stack = Stack(aws, "consumer")
+    stack.deploy(template)
+    function = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["Name"])
+    stack.delete()
+    assert (
+        function["Environment"]["Variables"]["SINGLETON_TABLE"] == application.outputs["TableName"]
+    )
+    assert [layer["Arn"] for layer in function["Layers"]] == [application.outputs["LayerArn"]]
