@@ -74,7 +74,7 @@ class Environment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A frozen process would make the kernel hang up on its whole group if their parent ends.
+            # Stopped, it would have the kernel hang up on its whole group when their parent ends.
             process_group=0,
         )
         self._reader = threading.Thread(target=self._read_logs, daemon=True)
