@@ -16,7 +16,7 @@ TOKEN_WIDTH = 13
 LEGEND = (
     ("█", "green", "handler at work"),
     ("░", "yellow", "process stopped"),
-    ("▪", "red", "dead, lease not over"),
+    ("▪", "red", "dead, still blocking"),
     ("│", "blue", "held: refused"),
     ("✕", "red", "killed"),
     ("ϟ", "magenta", "interrupted"),
@@ -27,7 +27,7 @@ LEGEND = (
 
 def legend() -> Table:
     """Explain the signs."""
-    table = Table.grid(padding=(0, 3))
+    table = Table.grid(padding=(0, 2))
     signs = [Text(f"{sign} ", style=style).append(text, "dim") for sign, style, text in LEGEND]
     for row in (signs[:4], signs[4:]):
         table.add_row("", *row)
