@@ -21,7 +21,6 @@ class Lane:
     tries: list[Outcome] = field(default_factory=list)
     pauses: list[Span] = field(default_factory=list)
     killed_at: float | None = None
-    note: str = ""
     _running: Running | None = None
     _since: float = field(default_factory=time.time)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,19 +56,16 @@ class Environment:
         variables: Mapping[str, str],
         task_root: Path = TASK_ROOT,
         managed: bool = False,
-        python: str = sys.executable,
-        on_log: Callable[[str], None] | None = None,
     ) -> None:
         self.id = uuid.uuid4().hex
         self.logs: list[str] = []
         self._name = name
         self._timeout = timeout
         self._managed = managed
-        self._on_log = on_log
         self._frozen = False
         self._api = RuntimeApi()
         self._process = subprocess.Popen(
-            [python, "-m", "awslambdaric", handler],
+            [sys.executable, "-m", "awslambdaric", handler],
             cwd=task_root,
             env=self._lambda_variables(handler, task_root) | dict(variables),
             stdout=subprocess.PIPE,
@@ -98,7 +95,7 @@ class Environment:
     def invoke(self, event: Any) -> Outcome:
         """Run the handler, and return what Lambda would tell the caller."""
         started = time.time()
-        if not self._wait_until_idle():
+        if not self.wait_until_idle():
             return self._died(str(uuid.uuid4()), started)
         self.thaw()
         started = time.time()
@@ -129,7 +126,7 @@ class Environment:
 
     def freeze(self) -> None:
         """Stop the process once it asks for its next event, as Lambda does."""
-        if self._wait_until_idle():
+        if self.wait_until_idle():
             self.pause()
 
     def pause(self) -> None:
@@ -160,7 +157,8 @@ class Environment:
         if self.alive:
             self._process.send_signal(number)
 
-    def _wait_until_idle(self) -> bool:
+    def wait_until_idle(self) -> bool:
+        """Return when the runtime asks for an event; False if it dies before."""
         while not self._api.idle.wait(0.05):
             if not self.alive:
                 return False
@@ -197,8 +195,6 @@ class Environment:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.logs.append(line.rstrip("\n"))
-            if self._on_log is not None:
-                self._on_log(self.logs[-1])
 
     def _lambda_variables(self, handler: str, task_root: Path) -> dict[str, str]:
         day = time.strftime("%Y/%m/%d", time.gmtime())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +50,6 @@ class Function:
         timeout: float = 900.0,
         task_root: Path = TASK_ROOT,
         managed: bool = False,
-        on_log: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name or handler.partition(".")[0].replace("_", "-")
         self.environments: list[Environment] = []
@@ -62,7 +61,6 @@ class Function:
             "variables": variables,
             "task_root": task_root,
             "managed": managed,
-            "on_log": on_log,
         }
 
     def __enter__(self) -> Self:
@@ -89,7 +87,7 @@ class Function:
         for _ in range(count):
             self._create()
         for environment in self.environments:
-            environment._wait_until_idle()
+            environment.wait_until_idle()
 
     @property
     def logs(self) -> list[str]:

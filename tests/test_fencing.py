@@ -11,19 +11,15 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
-from lambda_singleton import LeaseConfigError, Lock, MemoryStore, fenced
+from lambda_singleton import DynamoDBStore, LeaseConfigError, Lock, MemoryStore, fenced
 from local_lambda import Engine
 
 
 @pytest.fixture(scope="session")
 def guarded(engine: Engine) -> str:
     name = f"guarded-{uuid.uuid4().hex[:8]}"
-    boto3.client("dynamodb").create_table(
-        TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    # Any table with the key `id` can be guarded.
+    DynamoDBStore(name).create_table()
     return name
 
 

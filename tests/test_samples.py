@@ -87,12 +87,8 @@ class TestLedger:
     @pytest.fixture
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
         accounts = f"accounts-{uuid.uuid4().hex[:8]}"
-        boto3.client("dynamodb").create_table(
-            TableName=accounts,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        # Any table with the key `id` can be guarded.
+        DynamoDBStore(accounts).create_table()
         return {**variables, "ACCOUNTS_TABLE": accounts}
 
     @sample("ledger")
