@@ -14,8 +14,8 @@ from rich.rule import Rule
 
 from lambda_singleton import DynamoDBStore
 from local_lambda import Engine, EngineError
+from proof.history import History
 
-from .history import History
 from .scenes import Scene, all_scenes
 from .timeline import draw, legend
 
@@ -68,12 +68,7 @@ def play(console: Console, scene: Scene, variables: Mapping[str, str]) -> Scene:
 
 def judge(console: Console, scenes: Sequence[Scene], seconds: float) -> int:
     """Check the history of all scenes together."""
-    history = History()
-    for scene in scenes:
-        for lane in scene.lanes:
-            if lane.run is not None:
-                history.runs.append(lane.run)
-            history.writes.extend(lane.writes)
+    history = History(event for scene in scenes for lane in scene.lanes for event in lane.events)
     problems = history.violations()
     problems += [
         f"expected, but not so: {text}"
@@ -84,9 +79,10 @@ def judge(console: Console, scenes: Sequence[Scene], seconds: float) -> int:
     console.print()
     console.print(Rule("[bold]The history, checked", align="left", style="dim"))
     leases = {run.lease for run in history.runs}
+    writes = sum(event.kind in ("wrote", "fenced") for event in history.events)
     console.print(
-        f"{len(history.runs)} runs under {len(leases)} leases and {len(history.writes)} guarded"
-        f" writes in {seconds:.0f} s."
+        f"{len(history.runs)} runs under {len(leases)} leases and {writes} guarded writes"
+        f" in {seconds:.0f} s."
     )
     if problems:
         for problem in problems:

@@ -6,11 +6,18 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from local_lambda import Function, Outcome, Running
+from proof.history import Event, History, Kind, Run, Span
 
-from .history import Run, Span, Write
+#: What the samples write into their logs.
+LOGGED: dict[str, Kind] = {
+    "stopped": "stopped",
+    "write accepted": "wrote",
+    "write refused": "fenced",
+}
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Lane:
 
     def pause(self) -> None:
         """Stop the process; nothing in it notices."""
-        self.pauses.append(Span(time.time(), float("inf")))
+        self.pauses.append(Span(time.time(), inf))
         self.running.environment.pause()
 
     def resume(self) -> None:
@@ -79,29 +86,43 @@ class Lane:
         return isinstance(payload, dict) and payload.get("status") == "skipped"
 
     @property
-    def run(self) -> Run | None:
-        """The handler at work, as its own log and its end tell it."""
+    def events(self) -> list[Event]:
+        """The handler at work, as its own log, its end and what was done to it tell it."""
         started = next(self._logged("started"), None)
         if started is None:
-            return None
-        stopped = next(self._logged("stopped"), None)
-        end = float("inf")
-        if stopped is not None:
-            end = stopped["at"]
-        elif self.killed_at is not None:
-            end = self.killed_at
+            return []
+        lease = started["lease"]
+
+        def event(at: float, kind: Kind, **facts: Any) -> Event:
+            run = self.running.environment.request_id
+            return Event(at=at, kind=kind, run=run, lease=lease, **facts)
+
+        events = [event(started["at"], "started", token=started["token"])]
+        for message, kind in LOGGED.items():
+            events += [
+                event(line["at"], kind, token=line["token"], resource=lease)
+                for line in self._logged(message)
+            ]
+        for pause in self.pauses:
+            events.append(event(pause.start, "frozen"))
+            if pause.end != inf:
+                events.append(event(pause.end, "thawed"))
+        if self.killed_at is not None:
+            events.append(event(self.killed_at, "killed"))
         elif self.tries:
-            end = self.outcome.ended
-        return Run(started["lease"], started["token"], Span(started["at"], end), tuple(self.pauses))
+            events.append(event(self.outcome.ended, "stopped"))
+        return sorted(events, key=lambda event: event.at)
 
     @property
-    def writes(self) -> list[Write]:
-        """The handler's writes to its guarded table."""
-        return [
-            Write(line["at"], line["lease"], line["token"], message == "write accepted")
-            for message in ("write accepted", "write refused")
-            for line in self._logged(message)
-        ]
+    def run(self) -> Run | None:
+        """The handler at work; None if it was not."""
+        runs = History(self.events).runs
+        return runs[0] if runs else None
+
+    @property
+    def writes(self) -> list[bool]:
+        """Whether its guarded writes were accepted."""
+        return [e.kind == "wrote" for e in self.events if e.kind in ("wrote", "fenced")]
 
     def _logged(self, message: str) -> Iterator[dict[str, Any]]:
         # One environment may have served other lanes before.

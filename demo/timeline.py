@@ -95,8 +95,8 @@ def _ending(lane: Lane) -> Text:
         text = Text("skipped", style="blue")
     elif lane.outcome.error_type is not None:
         text = Text(lane.outcome.error_type, style="red")
-    for write in lane.writes:
-        text.append(" ✎" if write.accepted else " ⊘", "green" if write.accepted else "magenta")
+    for accepted in lane.writes:
+        text.append(" ✎" if accepted else " ⊘", "green" if accepted else "magenta")
     return text
 
 

@@ -59,6 +59,8 @@ class Environment:
     ) -> None:
         self.id = uuid.uuid4().hex
         self.logs: list[str] = []
+        #: Of the invocation that is running, or was the latest.
+        self.request_id = ""
         self._name = name
         self._timeout = timeout
         self._managed = managed
@@ -106,6 +108,7 @@ class Environment:
             deadline_ms=int(deadline * 1000),
             function_arn=f"arn:aws:lambda:us-east-1:000000000000:function:{self._name}",
         )
+        self.request_id = request.request_id
         self._api.hand_over(request)
         while not request.answered.wait(min(0.05, max(0.0, deadline - time.time()))):
             if not self.alive:

@@ -24,8 +24,8 @@ from lambda_singleton import (
     singleton,
 )
 from local_lambda import Engine
+from proof.proxy import Fault, Proxy
 
-from . import proxy as tcp
 from .fakes import Context
 
 
@@ -285,6 +285,40 @@ class TestErrors:
             Lock(name, 30, store=store).acquire()
 
 
+class TestCutReplies:
+    """The connection breaks in the middle of an answer, which boto3 does not tell."""
+
+    @pytest.fixture
+    def proxy(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+        with Proxy(engine.endpoint) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+            yield proxy
+
+    def cut_once(self, proxy: Proxy) -> None:
+        faults = iter([Fault("reply cut")])
+        proxy.fault = lambda request: next(faults, None)
+
+    def test_of_an_acquire_a_renewal_and_a_release(
+        self, proxy: Proxy, table: str, name: str
+    ) -> None:
+        self.cut_once(proxy)
+        lease = Lock(name, 30, store=DynamoDBStore(table)).acquire()
+        self.cut_once(proxy)
+        lease.renew()
+        self.cut_once(proxy)
+        lease.release()
+        assert not lease.lost
+        assert [request.action for request in proxy.requests] == ["UpdateItem"] * 6
+
+    def test_of_a_refusal(self, proxy: Proxy, table: str, name: str) -> None:
+        lock = Lock(name, 30, store=DynamoDBStore(table))
+        lock.acquire()
+        self.cut_once(proxy)
+        with pytest.raises(LeaseHeldError):
+            lock.acquire()
+        assert len(proxy.requests) == 3
+
+
 class TestSilence:
     """DynamoDB takes requests and never answers."""
 
@@ -292,12 +326,12 @@ class TestSilence:
         self, engine: Engine, table: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         left: list[float] = []
-        with tcp.Wire(engine.endpoint) as wire:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", wire.endpoint)
+        with Proxy(engine.endpoint) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
 
             @singleton(name, 3, store=DynamoDBStore(table))
             def handler(event: object, context: object, lease: Lease) -> None:
-                wire.silent = True
+                proxy.fault = lambda request: Fault("black hole")
                 try:
                     time.sleep(30)
                 finally:
@@ -311,9 +345,9 @@ class TestSilence:
     def test_an_acquire_gives_up_before_the_deadline(
         self, engine: Engine, table: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with tcp.Wire(engine.endpoint) as wire:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", wire.endpoint)
-            wire.silent = True
+        with Proxy(engine.endpoint) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+            proxy.fault = lambda request: Fault("black hole")
 
             @singleton(name, store=DynamoDBStore(table))
             def handler(event: object, context: object) -> None:

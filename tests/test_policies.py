@@ -12,8 +12,8 @@ import yaml
 
 from lambda_singleton import DynamoDBStore
 from local_lambda import Engine, Function
+from proof.proxy import Proxy
 
-from .proxy import Wire
 from .test_samples import event
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
@@ -67,10 +67,10 @@ def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, n
     leases, accounts = f"{name}-leases", f"{name}-accounts"
     DynamoDBStore(leases).create_table()
     DynamoDBStore(accounts).create_table()
-    with Wire(engine.endpoint) as wire:
+    with Proxy(engine.endpoint) as proxy:
         variables = {
             **engine.environment,
-            "AWS_ENDPOINT_URL": wire.endpoint,
+            "AWS_ENDPOINT_URL": proxy.endpoint,
             "SINGLETON_TABLE": leases,
             "ACCOUNTS_TABLE": accounts,
             "WORK_SECONDS": "1.2",
@@ -81,10 +81,14 @@ def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, n
             assert function.invoke(event(sample)).error_type is None
     logical = {leases: "LeaseTable", accounts: "AccountsTable"}
     called = {
-        (f"dynamodb:{action}", logical[body["TableName"]], body["Key"]["id"]["S"])
-        for action, body in wire.requests
+        (
+            f"dynamodb:{request.action}",
+            logical[request.body["TableName"]],
+            request.body["Key"]["id"]["S"],
+        )
+        for request in proxy.requests
     }
-    assert len(wire.requests) >= 3, "acquire, renew, release"
+    assert len(proxy.requests) >= 3, "acquire, renew, release"
     allowed = granted(FUNCTIONS[sample])
     for action, table, key in called:
         assert any(

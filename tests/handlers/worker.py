@@ -18,6 +18,8 @@ for number in range(count):
         print(json.dumps({"won": f"{name}-{number}"}))
     else:
         with Lock(name, 5, wait=60, store=store) as lease:
-            start = time.time()
+            run = {"run": lease.owner, "lease": name}
+            start = {"at": time.time(), "kind": "started", "token": lease.token, **run}
             time.sleep(0.01)
-            print(json.dumps({"token": lease.token, "start": start, "end": time.time()}))
+            print(json.dumps(start))
+            print(json.dumps({"at": time.time(), "kind": "stopped", **run}))

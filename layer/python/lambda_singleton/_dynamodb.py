@@ -28,6 +28,14 @@ TABLE = "SINGLETON_TABLE"
 # of which the longest that fits is taken: in practice one client, unless leases are very short.
 _TIMEOUTS = (PATIENCE, 1.0, 0.5, 0.2)
 
+# What a row may say. A later time than the year 9999's end cannot be shown, nor told to the
+# millisecond by a float. DynamoDB's numbers go on after that token, but 64 bits elsewhere do not.
+_LAST_MOMENT = 253_402_300_799_999
+_LAST_TOKEN = 2**63 - 1
+
+# DynamoDB's words for a row that an update cannot be applied to.
+_UNFIT = re.compile("operand|overflow|significant digits|Item size")
+
 # Another try may help; any other refusal needs somebody to change something.
 _PASSING = frozenset(
     {
@@ -126,17 +134,17 @@ class DynamoDBStore:
         except Exception as error:
             refusal: Mapping[str, Any] = getattr(error, "response", None) or {}
             if _code(refusal) != "ConditionalCheckFailedException":
-                raise self._explain(error, "UpdateItem") from error
+                raise self._explain(error, "UpdateItem", operation.name) from _quotable(error)
             return Reply(
                 applied=False,
                 record=self._decode(refusal.get("Item")),
                 store_time=_date(refusal),
             )
-        return Reply(
-            applied=True,
-            record=self._decode(response.get("Attributes")),
-            store_time=_date(response),
-        )
+        record = self._decode(response.get("Attributes"))
+        if record is None:
+            # boto3 makes nothing of a reply that breaks off, and says nothing.
+            raise LeaseStoreError(f"DynamoDB's reply for table {table!r} broke off")
+        return Reply(applied=True, record=record, store_time=_date(response))
 
     def get(self, name: str) -> LeaseRecord | None:
         """Read the lease called `name`, consistently; None if there never was one.
@@ -149,26 +157,32 @@ class DynamoDBStore:
                 TableName=table, Key={self._key_attr: {"S": name}}, ConsistentRead=True
             )
         except Exception as error:
-            raise self._explain(error, "GetItem") from error
+            raise self._explain(error, "GetItem") from _quotable(error)
         return self._decode(response.get("Item"))
 
     def records(self) -> Iterator[LeaseRecord]:
         """Read every lease in the table, passing over rows that are not leases.
 
-        Raises `LeaseStoreError` or `LeaseConfigError`.
+        A row that has a token but makes no sense otherwise is named in a logged warning. Raises
+        `LeaseStoreError` or `LeaseConfigError`.
         """
         table, client = self._table, self._client(PATIENCE)
         try:
             for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
                 for item in page["Items"]:
-                    if "token" in item:
+                    if "token" not in item:
+                        continue
+                    try:
                         record = self._decode(item)
-                        if record is not None:
-                            yield record
+                    except LeaseConfigError as error:
+                        logger.warning("not listed: %s", error)
+                        continue
+                    if record is not None:
+                        yield record
         except LeaseError:
             raise
         except Exception as error:
-            raise self._explain(error, "Scan") from error
+            raise self._explain(error, "Scan") from _quotable(error)
 
     def force_release(self, name: str) -> LeaseRecord:
         """Free a lease whoever holds it, and raise its token so that the holder is fenced.
@@ -213,7 +227,7 @@ class DynamoDBStore:
         except LeaseError:
             raise
         except Exception as error:
-            raise self._explain(error, "CreateTable") from error
+            raise self._explain(error, "CreateTable") from _quotable(error)
 
     def _check_key(self, schema: Any) -> None:
         keys = [key["AttributeName"] for key in schema]
@@ -274,28 +288,38 @@ class DynamoDBStore:
         try:
             return boto3.client("dynamodb", config=config)
         except Exception as error:
-            raise self._explain(error, "UpdateItem") from error
+            raise self._explain(error, "UpdateItem") from _quotable(error)
 
     def _decode(self, item: Mapping[str, Any] | None) -> LeaseRecord | None:
         if not item:
             return None
+        name = item.get(self._key_attr, {}).get("S")
         try:
+            if name is None:
+                raise ValueError(f"it has no string {self._key_attr} (see key_attr)")
+            expires_at = _number(item, "expires_at_ms", _LAST_MOMENT)
+            duration = _number(item, "duration_ms", _LAST_MOMENT)
+            if "owner" in item and expires_at is None:
+                raise ValueError("it has an owner but no expires_at_ms")
             return LeaseRecord(
-                name=item[self._key_attr]["S"],
-                token=int(item["token"]["N"]) if "token" in item else 0,
+                name=name,
+                token=_number(item, "token", _LAST_TOKEN) or 0,
                 owner=_text(item, "owner"),
-                expires_at=_from_milliseconds(item, "expires_at_ms"),
+                expires_at=None if expires_at is None else expires_at / 1000,
                 holder=_texts(item, "holder"),
                 last_run=_texts(item, "last_run"),
-                duration=_from_milliseconds(item, "duration_ms"),
+                duration=None if duration is None else duration / 1000,
             )
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise LeaseConfigError(
-                f"row {item.get(self._key_attr)!r} of table {self._table!r} is not a lease's:"
-                f" {error!r}; remove it, or use a table of leases only"
-            ) from error
+        except ValueError as error:
+            raise self._not_a_lease(name, error) from None
 
-    def _explain(self, error: Exception, action: str) -> LeaseError:
+    def _not_a_lease(self, name: str | None, why: Exception) -> LeaseConfigError:
+        return LeaseConfigError(
+            f"row {name!r} of table {self._table!r} is not a lease's: {why}; remove it, or use a"
+            " table of leases only"
+        )
+
+    def _explain(self, error: Exception, action: str, name: str | None = None) -> LeaseError:
         """Turn whatever boto3 raised into an error that says what to do."""
         from botocore import exceptions as botocore
 
@@ -303,7 +327,8 @@ class DynamoDBStore:
         if isinstance(error, botocore.ClientError):
             code = _code(error.response)
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if code in _PASSING or status >= 500 or status == 429:
+            # A code that is a number: the refusal broke off before its reason.
+            if code in _PASSING or status >= 500 or status == 429 or code.isdigit():
                 return LeaseStoreError(f"DynamoDB could not serve table {table!r}: {error}")
             if code == "ResourceNotFoundException":
                 return LeaseConfigError(
@@ -319,7 +344,14 @@ class DynamoDBStore:
                 return LeaseConfigError(
                     f"the local clock is minutes off DynamoDB's: synchronise it ({error})"
                 )
+            if name is not None and code == "ValidationException" and _UNFIT.search(str(error)):
+                return self._not_a_lease(name, error)
             return LeaseConfigError(f"DynamoDB refused {action} on table {table!r}: {error}")
+        if _quotable(error) is None:
+            return LeaseConfigError(
+                f"boto3 could not make a request to table {table!r}: look for stray characters in"
+                " AWS_ENDPOINT_URL, in the Region and in the credentials"
+            )
         if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
             return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
         if isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError):
@@ -372,15 +404,39 @@ def _encode(value: Value) -> Any:
     return {"M": {key: {"S": text} for key, text in value.items()}}
 
 
+def _number(item: Mapping[str, Any], attribute: str, most: int) -> int | None:
+    if attribute not in item:
+        return None
+    # Up to 38 digits, with a fraction, a sign or an exponent: whatever its writer wanted.
+    digits = str(item[attribute].get("N"))
+    if not digits.isdecimal() or int(digits) > most:
+        raise ValueError(f"its {attribute} is not a whole number from 0 to {most}")
+    return int(digits)
+
+
 def _text(item: Mapping[str, Any], attribute: str) -> str | None:
-    return str(item[attribute]["S"]) if attribute in item else None
+    if attribute not in item:
+        return None
+    if "S" not in item[attribute]:
+        raise ValueError(f"its {attribute} is not a string")
+    return str(item[attribute]["S"])
 
 
 def _texts(item: Mapping[str, Any], attribute: str) -> dict[str, str] | None:
-    if attribute not in item:
+    # Nothing is decided on these: what cannot be read is left out.
+    described = item.get(attribute, {}).get("M")
+    if described is None:
         return None
-    return {key: str(value["S"]) for key, value in item[attribute]["M"].items() if "S" in value}
+    return {key: str(value["S"]) for key, value in described.items() if "S" in value}
 
 
-def _from_milliseconds(item: Mapping[str, Any], attribute: str) -> float | None:
-    return int(item[attribute]["N"]) / 1000 if attribute in item else None
+def _quotable(error: Exception) -> Exception | None:
+    """Return the error, but None if its text may contain a credential.
+
+    That is where a header or an address could not be built: the error quotes it.
+    """
+    from botocore.exceptions import BotoCoreError, HTTPClientError
+
+    cause = error.kwargs.get("error") if type(error) is HTTPClientError else error
+    is_ours = isinstance(cause, ValueError | TypeError | AttributeError)
+    return None if is_ours and not isinstance(cause, BotoCoreError) else error

@@ -1,0 +1,269 @@
+"""What really happened, and whether it was allowed.
+
+Every participant writes down what it does and what it is told, on one clock that they all share.
+The judge knows nothing but these events.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import inf
+from typing import Literal
+
+Kind = Literal[
+    # Of a try to take the lease.
+    "attempted",
+    "refused",
+    "failed",
+    # Of the handler under it.
+    "started",
+    "held",
+    "wrote",
+    "fenced",
+    "told",
+    "stopped",
+    "released",
+    # Of its process.
+    "frozen",
+    "thawed",
+    "killed",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that a participant did or was told.
+
+    `run` is one try to take a lease and all that follows from it. "failed": the try ended without
+    an answer. "held": a sign of life of the handler. "told": it learnt that its lease is lost.
+    "wrote" and "fenced": a write to a guarded resource was accepted, or refused for its old token.
+    "stopped": it has ended. "released": the store has confirmed it.
+    """
+
+    at: float
+    kind: Kind
+    run: str
+    lease: str = ""
+    #: Of "started", "wrote" and "fenced".
+    token: int | None = None
+    #: Of "started" and "held": the end of the lease, as far as its holder knows.
+    until: float | None = None
+    #: Of "refused", "wrote" and "fenced": when the request was sent that got this answer.
+    since: float | None = None
+    #: Of "refused": the run that holds the lease.
+    holder: str | None = None
+    #: Of "attempted": the length of one lease, in seconds.
+    duration: float = inf
+    #: Of "attempted": when the invocation ends.
+    deadline: float = inf
+    #: Of "wrote" and "fenced": what was written to.
+    resource: str = ""
+
+    def to_json(self) -> str:
+        """Write it as one line, without what it has not."""
+        facts = asdict(self)
+        return json.dumps({k: v for k, v in facts.items() if v not in (None, inf, "")})
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        """Read such a line."""
+        return cls(**json.loads(line))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, in seconds."""
+
+    start: float
+    end: float
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two have more than a moment in common."""
+        return max(self.start, other.start) < min(self.end, other.end)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What the judge holds the library to; lengths in seconds.
+
+    `difference` is how much the participants' clocks really differ. A handler that wakes up after
+    its lease's end is told `told_within` that time: until then only its token protects what it
+    writes to.
+    """
+
+    clock_skew: float = 1.0
+    kill_grace: float = 2.0
+    difference: float = 0.0
+    told_within: float = 0.0
+
+
+class Run:
+    """One try to take a lease, and what followed."""
+
+    def __init__(self, events: list[Event], end: float = inf) -> None:
+        self._end = end
+        self._events = sorted(events, key=lambda event: event.at)
+        self.id = events[0].run
+        self.lease = next((event.lease for event in self._events if event.lease), "")
+
+    def when(self, *kinds: Kind) -> float | None:
+        """Return when the first event of these kinds was."""
+        return next((event.at for event in self._events if event.kind in kinds), None)
+
+    @cached_property
+    def token(self) -> int:
+        """The fencing token; 0 if the lease was not got."""
+        return next((event.token for event in self._events if event.token is not None), 0)
+
+    @cached_property
+    def pauses(self) -> tuple[Span, ...]:
+        """When its process was stopped and did nothing."""
+        pauses: list[Span] = []
+        for event in self._events:
+            if event.kind == "frozen":
+                pauses.append(Span(event.at, inf))
+            elif event.kind == "thawed" and pauses:
+                pauses[-1] = Span(pauses[-1].start, event.at)
+        return tuple(pauses)
+
+    @cached_property
+    def ran(self) -> bool:
+        """Whether it got the lease and its handler started."""
+        return self.when("started") is not None
+
+    @cached_property
+    def span(self) -> Span:
+        """When its handler was there, up to the end of the history; empty if it never ran."""
+        start, end = self.when("started"), self.when("stopped", "killed")
+        return Span(inf if start is None else start, self._end if end is None else end)
+
+    @property
+    def active(self) -> Iterator[Span]:
+        """When its handler could act."""
+        start = self.span.start
+        for pause in self.pauses:
+            if start <= pause.start < self.span.end:
+                yield Span(start, pause.start)
+                start = min(pause.end, self.span.end)
+        yield Span(start, self.span.end)
+
+    def believed_end(self, at: float) -> float:
+        """Return until when it believed at that time to have the lease."""
+        ends = [e.until for e in self._events if e.at <= at and e.until is not None]
+        return ends[-1] if ends else -inf
+
+    def last_sign(self, at: float) -> float:
+        """Return when it could last have sent a request, of the time up to `at`."""
+        end = self.when("released", "refused", "failed", "killed")
+        sign = at if end is None else min(at, end)
+        return next((p.start for p in self.pauses if p.start <= sign < p.end), sign)
+
+    def blocks_until(self, at: float, promise: Promise) -> float:
+        """Return until when others may be refused because of what it sent up to `at`."""
+        attempt = self._events[0]
+        last_sent = self.last_sign(at)
+        released = self.when("released")
+        if released is not None and released <= at:
+            # Only a request that was on its way for long can still take the lease, for nobody.
+            last_sent = self.span.start
+        end = min(last_sent + attempt.duration, attempt.deadline + promise.kill_grace)
+        return max(end + promise.clock_skew + promise.difference, released or -inf)
+
+
+class History:
+    """Everything that was seen."""
+
+    def __init__(self, events: Iterable[Event] = (), promise: Promise | None = None) -> None:
+        self.events = list(events)
+        self.promise = promise or Promise()
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, in the order in which they began."""
+        end = max((event.at for event in self.events), default=inf)
+        events: defaultdict[str, list[Event]] = defaultdict(list)
+        for event in self.events:
+            events[event.run].append(event)
+        return [Run(of_one, end) for of_one in events.values()]
+
+    def violations(self) -> list[str]:
+        """Return what must never happen and yet did, in words."""
+        runs = self.runs
+        by_lease: defaultdict[str, list[Run]] = defaultdict(list)
+        for run in runs:
+            by_lease[run.lease].append(run)
+        found: list[str] = []
+        for lease, of_one in sorted(by_lease.items()):
+            handlers = sorted((r for r in of_one if r.ran), key=lambda run: run.span.start)
+            found += self._overlaps(lease, handlers)
+            found += self._token_falls(lease, handlers)
+            found += self._untold(lease, handlers)
+        return [*found, *self._stuck({run.id: run for run in runs}), *self._stale_writes()]
+
+    def _overlaps(self, lease: str, runs: list[Run]) -> Iterator[str]:
+        open_runs: list[Run] = []
+        for run in runs:
+            open_runs = [other for other in open_runs if other.span.end > run.span.start]
+            for other in open_runs:
+                if any(a.overlaps(b) for a in self._trusted(other) for b in self._trusted(run)):
+                    yield (
+                        f"two handlers of {lease} at the same time:"
+                        f" tokens {other.token} and {run.token}"
+                    )
+            open_runs.append(run)
+
+    def _trusted(self, run: Run) -> Iterator[Span]:
+        """Yield when it was at work, but for the moment in which it wakes up too late."""
+        for span in run.active:
+            woke_up = any(pause.end == span.start for pause in run.pauses)
+            if woke_up and run.believed_end(span.start) <= span.start:
+                yield Span(span.start + self.promise.told_within, span.end)
+            else:
+                yield span
+
+    def _token_falls(self, lease: str, runs: list[Run]) -> Iterator[str]:
+        for before, after in pairwise(runs):
+            if after.token <= before.token:
+                yield f"the token of {lease} fell from {before.token} to {after.token}"
+
+    def _untold(self, lease: str, runs: list[Run]) -> Iterator[str]:
+        for run in runs:
+            told = run.when("told")
+            for span in run.active:
+                end = run.believed_end(span.end)
+                latest = max(end, span.start) + self.promise.told_within
+                if end > -inf and latest < min(span.end, inf if told is None else told):
+                    yield f"a handler of {lease}, token {run.token}, was not told of its loss"
+                    break
+
+    def _stuck(self, runs: dict[str, Run]) -> Iterator[str]:
+        for event in self.events:
+            if event.kind != "refused" or event.holder is None:
+                continue
+            sent = event.at if event.since is None else event.since
+            holder = runs.get(event.holder)
+            if holder is None:
+                yield f"{event.lease} is held by {event.holder}, who never asked for it"
+            elif sent > holder.blocks_until(sent, self.promise):
+                yield f"{event.lease} was still blocked by {event.holder}, who is dead"
+
+    def _stale_writes(self) -> Iterator[str]:
+        # For each resource the times of the writes so far, and the highest token up to each.
+        times: defaultdict[str, list[float]] = defaultdict(list)
+        highest: defaultdict[str, list[int]] = defaultdict(list)
+        for write in sorted(self.events, key=lambda event: event.at):
+            if write.kind != "wrote" or write.token is None:
+                continue
+            before, tokens = times[write.resource], highest[write.resource]
+            # A reply may be slow: the order is certain only if one ended before the other began.
+            ended = bisect_right(before, write.at if write.since is None else write.since)
+            if ended and tokens[ended - 1] > write.token:
+                yield f"{write.resource} accepted a write with the old token {write.token}"
+            before.append(write.at)
+            tokens.append(max(write.token, tokens[-1] if tokens else 0))

@@ -1,0 +1,188 @@
+"""A proxy before the engine that hears every request, and spoils those that it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+Kind = Literal[
+    # Not applied.
+    "throttled",
+    "error 500",
+    "reset",
+    "black hole",
+    # Applied, but the client is not told.
+    "reply lost",
+    "reply cut",
+    "applied late",
+    # Applied and told.
+    "slow",
+    "applied twice",
+    # What no engine may do: for tests of the tests.
+    "condition ignored",
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of DynamoDB."""
+
+    action: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one request; `seconds` is how late, how slow, or when for the second time."""
+
+    kind: Kind
+    seconds: float = 0.0
+
+
+class Proxy:
+    """Passes requests on to an endpoint; `fault` says what happens to each instead."""
+
+    def __init__(
+        self, endpoint: str, fault: Callable[[Request], Fault | None] = lambda request: None
+    ) -> None:
+        self.target = urlsplit(endpoint).netloc
+        self.fault = fault
+        self.requests: list[Request] = []
+        #: How often each kind of fault has struck.
+        self.faults: Counter[str] = Counter()
+        proxy = self
+
+        class Handler(_Handler):
+            def do_POST(self) -> None:
+                self.serve(proxy)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One client's connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    # A reply is sent in one piece.
+    wbufsize = -1
+
+    def serve(self, proxy: Proxy) -> None:
+        self._target = proxy.target
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        action = (self.headers.get("x-amz-target") or "").rpartition(".")[2]
+        request = Request(action, json.loads(body or b"null"))
+        proxy.requests.append(request)
+        fault = proxy.fault(request)
+        if fault is not None:
+            proxy.faults[fault.kind] += 1
+        match fault:
+            case None:
+                self._answer(*self._forward(body))
+            case Fault("throttled"):
+                self._refuse(400, "ProvisionedThroughputExceededException")
+            case Fault("error 500"):
+                self._refuse(500, "InternalServerError")
+            case Fault("reset"):
+                self._hang_up()
+            case Fault("black hole"):
+                self._wait_for_the_client()
+            case Fault("reply lost"):
+                self._forward(body)
+                self._hang_up()
+            case Fault("reply cut"):
+                self._answer(*self._forward(body), cut=True)
+            case Fault("applied late", seconds):
+                _later(seconds, self._forward, body)
+                self._wait_for_the_client()
+            case Fault("slow", seconds):
+                answer = self._forward(body)
+                time.sleep(seconds)
+                self._answer(*answer)
+            case Fault("applied twice", seconds):
+                self._answer(*self._forward(body))
+                _later(seconds, self._forward, body)
+            case Fault("condition ignored"):
+                request.body["ConditionExpression"] += (
+                    " OR attribute_exists(#id) OR attribute_not_exists(#id)"
+                )
+                self._answer(*self._forward(json.dumps(request.body).encode()))
+
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        headers = {name: value for name, value in self.headers.items() if name != "Content-Length"}
+        with contextlib.closing(HTTPConnection(self._target, timeout=30)) as connection:
+            connection.request("POST", self.path, body, headers)
+            response = connection.getresponse()
+            kept = {
+                name: value
+                for name, value in response.getheaders()
+                if name.lower() not in ("content-length", "transfer-encoding", "connection")
+            }
+            return response.status, kept, response.read()
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
+        with contextlib.suppress(OSError):
+            self.send_response_only(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if cut else body)
+            self.wfile.flush()
+        self.close_connection = self.close_connection or cut
+
+    def _refuse(self, status: int, code: str) -> None:
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code})
+        self._answer(status, {"Content-Type": "application/x-amz-json-1.0"}, body.encode())
+
+    def _hang_up(self) -> None:
+        # Lingering for no time makes it a reset.
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+        self.close_connection = True
+
+    def _wait_for_the_client(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.recv(1)
+        self.close_connection = True
+
+    def finish(self) -> None:
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def _later(seconds: float, forward: Callable[[bytes], object], body: bytes) -> None:
+    def run() -> None:
+        # The engine may be gone by then.
+        with contextlib.suppress(OSError, HTTPException):
+            forward(body)
+
+    timer = threading.Timer(seconds, run)
+    timer.daemon = True
+    timer.start()
