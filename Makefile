@@ -4,11 +4,13 @@
 PYTHON ?= python3
 # Further interpreters that the tests run on, where the machine has them.
 OTHER_PYTHONS ?= 3.12 3.13 3.14
+# How long `make soak` takes.
+SECONDS ?= 660
 
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others examples deploy-local wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others soak examples deploy-local wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -31,10 +33,13 @@ format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 tests: setup  ## the tests on PYTHON
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 tests-on-others: setup  ## the tests on other interpreters, where present
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_other_pythons.sh
+
+soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
+	@$(BIN)/python -m proof.soak --seconds $(SECONDS)
 
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
 	.venv-examples/bin/python -m pytest -q examples

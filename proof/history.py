@@ -20,7 +20,6 @@ Kind = Literal[
     # Of a try to take the lease.
     "attempted",
     "refused",
-    "failed",
     # Of the handler under it.
     "started",
     "held",
@@ -29,6 +28,7 @@ Kind = Literal[
     "told",
     "stopped",
     "released",
+    "ended",
     # Of its process.
     "frozen",
     "thawed",
@@ -40,10 +40,10 @@ Kind = Literal[
 class Event:
     """Something that a participant did or was told.
 
-    `run` is one try to take a lease and all that follows from it. "failed": the try ended without
-    an answer. "held": a sign of life of the handler. "told": it learnt that its lease is lost.
-    "wrote" and "fenced": a write to a guarded resource was accepted, or refused for its old token.
-    "stopped": it has ended. "released": the store has confirmed it.
+    `run` is one try to take a lease and all that follows from it. "held": a sign of life of the
+    handler. "told": it learnt that its lease is lost. "wrote" and "fenced": a write to a guarded
+    resource was accepted, or refused for its old token. "stopped": the handler has returned.
+    "released": the store has confirmed it. "ended": nothing more is sent, whatever the outcome was.
     """
 
     at: float
@@ -160,7 +160,7 @@ class Run:
 
     def last_sign(self, at: float) -> float:
         """Return when it could last have sent a request, of the time up to `at`."""
-        end = self.when("released", "refused", "failed", "killed")
+        end = self.when("ended", "killed")
         sign = at if end is None else min(at, end)
         return next((p.start for p in self.pauses if p.start <= sign < p.end), sign)
 
@@ -183,7 +183,7 @@ class History:
         self.events = list(events)
         self.promise = promise or Promise()
 
-    @property
+    @cached_property
     def runs(self) -> list[Run]:
         """All runs, in the order in which they began."""
         end = max((event.at for event in self.events), default=inf)
@@ -194,66 +194,69 @@ class History:
 
     def violations(self) -> list[str]:
         """Return what must never happen and yet did, in words."""
-        runs = self.runs
-        by_lease: defaultdict[str, list[Run]] = defaultdict(list)
-        for run in runs:
-            by_lease[run.lease].append(run)
-        found: list[str] = []
-        for lease, of_one in sorted(by_lease.items()):
-            handlers = sorted((r for r in of_one if r.ran), key=lambda run: run.span.start)
-            found += self._overlaps(lease, handlers)
-            found += self._token_falls(lease, handlers)
-            found += self._untold(lease, handlers)
-        return [*found, *self._stuck({run.id: run for run in runs}), *self._stale_writes()]
+        return [
+            *self.overlaps(),
+            *self.token_falls(),
+            *self.untold(),
+            *self.stuck(),
+            *self.stale_writes(),
+        ]
 
-    def _overlaps(self, lease: str, runs: list[Run]) -> Iterator[str]:
-        open_runs: list[Run] = []
-        for run in runs:
-            open_runs = [other for other in open_runs if other.span.end > run.span.start]
-            for other in open_runs:
-                if any(a.overlaps(b) for a in self._trusted(other) for b in self._trusted(run)):
-                    yield (
-                        f"two handlers of {lease} at the same time:"
-                        f" tokens {other.token} and {run.token}"
-                    )
-            open_runs.append(run)
+    def overlaps(self) -> Iterator[str]:
+        """Yield where two handlers of one lease were at work at the same time."""
+        for lease, runs in self._handlers():
+            open_runs: list[Run] = []
+            for run in runs:
+                open_runs = [other for other in open_runs if other.span.end > run.span.start]
+                for other in open_runs:
+                    if any(a.overlaps(b) for a in self._trusted(other) for b in self._trusted(run)):
+                        yield (
+                            f"two handlers of {lease} at the same time:"
+                            f" tokens {other.token} and {run.token}"
+                        )
+                open_runs.append(run)
 
-    def _trusted(self, run: Run) -> Iterator[Span]:
-        """Yield when it was at work, but for the moment in which it wakes up too late."""
-        for span in run.active:
-            woke_up = any(pause.end == span.start for pause in run.pauses)
-            if woke_up and run.believed_end(span.start) <= span.start:
-                yield Span(span.start + self.promise.told_within, span.end)
-            else:
-                yield span
+    def token_falls(self) -> Iterator[str]:
+        """Yield where a later handler's token was not higher."""
+        for lease, runs in self._handlers():
+            for before, after in pairwise(runs):
+                if after.token <= before.token:
+                    yield f"the token of {lease} fell from {before.token} to {after.token}"
 
-    def _token_falls(self, lease: str, runs: list[Run]) -> Iterator[str]:
-        for before, after in pairwise(runs):
-            if after.token <= before.token:
-                yield f"the token of {lease} fell from {before.token} to {after.token}"
+    def untold(self) -> Iterator[str]:
+        """Yield where a handler was at work after its lease's end, and did not know."""
+        for lease, runs in self._handlers():
+            for run in runs:
+                told = run.when("told")
+                for span in run.active:
+                    end = run.believed_end(span.end)
+                    latest = max(end, span.start) + self.promise.told_within
+                    if end > -inf and latest < min(span.end, inf if told is None else told):
+                        yield f"a handler of {lease}, token {run.token}, was not told of its loss"
+                        break
 
-    def _untold(self, lease: str, runs: list[Run]) -> Iterator[str]:
-        for run in runs:
-            told = run.when("told")
-            for span in run.active:
-                end = run.believed_end(span.end)
-                latest = max(end, span.start) + self.promise.told_within
-                if end > -inf and latest < min(span.end, inf if told is None else told):
-                    yield f"a handler of {lease}, token {run.token}, was not told of its loss"
-                    break
-
-    def _stuck(self, runs: dict[str, Run]) -> Iterator[str]:
-        for event in self.events:
-            if event.kind != "refused" or event.holder is None:
-                continue
-            sent = event.at if event.since is None else event.since
-            holder = runs.get(event.holder)
+    def stuck(self) -> Iterator[str]:
+        """Yield where somebody was refused because of a holder that was dead for too long."""
+        for event, sent, holder in self._refusals():
             if holder is None:
                 yield f"{event.lease} is held by {event.holder}, who never asked for it"
             elif sent > holder.blocks_until(sent, self.promise):
                 yield f"{event.lease} was still blocked by {event.holder}, who is dead"
 
-    def _stale_writes(self) -> Iterator[str]:
+    def longest_block(self) -> float:
+        """Return for how many seconds at most a holder blocked others after its last sign."""
+        blocks = [sent - holder.last_sign(sent) for _, sent, holder in self._refusals() if holder]
+        return max(blocks, default=0.0)
+
+    def _refusals(self) -> Iterator[tuple[Event, float, Run | None]]:
+        runs = {run.id: run for run in self.runs}
+        for event in self.events:
+            if event.kind == "refused" and event.holder is not None:
+                sent = event.at if event.since is None else event.since
+                yield event, sent, runs.get(event.holder)
+
+    def stale_writes(self) -> Iterator[str]:
+        """Yield where a guarded resource took a token after it had seen a higher one."""
         # For each resource the times of the writes so far, and the highest token up to each.
         times: defaultdict[str, list[float]] = defaultdict(list)
         highest: defaultdict[str, list[int]] = defaultdict(list)
@@ -267,3 +270,27 @@ class History:
                 yield f"{write.resource} accepted a write with the old token {write.token}"
             before.append(write.at)
             tokens.append(max(write.token, tokens[-1] if tokens else 0))
+
+    def take_overs(self) -> Iterator[tuple[Run, Run]]:
+        """Yield each holder that died without a release, with the one that came after it."""
+        for _, runs in self._handlers():
+            for before, after in pairwise(runs):
+                released = before.when("released")
+                if released is None or released > after.span.start:
+                    yield before, after
+
+    def _handlers(self) -> Iterator[tuple[str, list[Run]]]:
+        by_lease: defaultdict[str, list[Run]] = defaultdict(list)
+        for run in sorted(self.runs, key=lambda run: run.span.start):
+            if run.ran:
+                by_lease[run.lease].append(run)
+        yield from sorted(by_lease.items())
+
+    def _trusted(self, run: Run) -> Iterator[Span]:
+        """Yield when it was at work, but for the moment in which it wakes up too late."""
+        for span in run.active:
+            woke_up = any(pause.end == span.start for pause in run.pauses)
+            if woke_up and run.believed_end(span.start) <= span.start:
+                yield Span(span.start + self.promise.told_within, span.end)
+            else:
+                yield span

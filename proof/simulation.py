@@ -310,6 +310,7 @@ class Client:
                 with contextlib.suppress(LeaseError):
                     lease.release()
                     self._note("released")
+            self._note("ended")
             self.run = ""
             in_the_night = NIGHT[0] < self.world.now < NIGHT[1]
             self.sleep(dice.uniform(0, 2) + (NIGHT[1] - self.world.now if in_the_night else 0))
@@ -327,7 +328,7 @@ class Client:
             holder = (error.holder or {}).get("request_id")
             self._note("refused", holder=holder, since=self._answered)
         except LeaseError:
-            self._note("failed")
+            pass
         return None
 
     def _handle(self, lease: Lease) -> None:

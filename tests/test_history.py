@@ -25,6 +25,7 @@ def a_run(run: str, token: int, start: float, end: float) -> list[Event]:
         event(start, "started", run, token=token, until=start + 5),
         event(end, "stopped", run),
         event(end, "released", run),
+        event(end, "ended", run),
     ]
 
 
@@ -155,7 +156,7 @@ def untold(events: list[Event], at: int) -> None:
 def stuck(events: list[Event], at: int) -> None:
     run = events[at].run
     events.append(Event(at=1e6, kind="refused", run="z", lease="x", holder=run, since=1e6))
-    events.append(Event(at=1e5, kind="failed", run=run, lease="x"))
+    events.append(Event(at=1e5, kind="ended", run=run, lease="x"))
 
 
 @pytest.mark.parametrize("lie", [overlap, fallen_token, stale_write, untold, stuck])

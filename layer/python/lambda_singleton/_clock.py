@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import NamedTuple, Protocol
 
 from ._errors import LeaseConfigError
@@ -41,19 +40,19 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def seconds(value: object, parameter: str, *, least: float = 0.0) -> float:
+def seconds(value: object, parameter: str, *, least: float = 0.0, most: float = LONGEST) -> float:
     """Check a length of time given by the user, and return it in seconds.
 
-    Raises `LeaseConfigError` for anything but an int, float or timedelta from `least` to a day.
+    Raises `LeaseConfigError` for anything but an int, float or timedelta from `least` to `most`.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise LeaseConfigError(
             f"{parameter} must be a number of seconds or a timedelta, not {value!r}"
         )
-    if not isfinite(number) or not least <= number <= LONGEST:
+    if not least <= number <= most:
         raise LeaseConfigError(
-            f"{parameter} must be from {least:g} to {LONGEST:g} seconds, not {value!r}"
+            f"{parameter} must be from {least:g} to {most:g} seconds, not {value!r}"
         )
     return float(number)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._clock import Clock, milliseconds, seconds
 from ._errors import LeaseConfigError, LeaseError, LeaseStoreError
 from ._lease import logger
+from ._name import check_name
 from ._protocol import ForceRelease, Operation, Value
 from ._record import LeaseRecord
 from ._store import Reply
@@ -88,7 +89,8 @@ class DynamoDBStore:
         self.clock = clock
         self.clock_skew = seconds(clock_skew, "clock_skew")
         self.kill_grace = seconds(kill_grace, "kill_grace")
-        self._retention = int(retention.total_seconds())
+        # A row that is past its TTL is deleted, also while somebody holds the lease.
+        self._retention = int(seconds(retention, "retention", most=1e10))
         self._table_name = table_name
         self._key_attr = key_attr
         self._ttl_attr = ttl_attr
@@ -152,10 +154,9 @@ class DynamoDBStore:
         Raises `LeaseStoreError` or `LeaseConfigError`.
         """
         table, client = self._table, self._client(PATIENCE)
+        key = {self._key_attr: {"S": check_name(name)}}
         try:
-            response = client.get_item(
-                TableName=table, Key={self._key_attr: {"S": name}}, ConsistentRead=True
-            )
+            response = client.get_item(TableName=table, Key=key, ConsistentRead=True)
         except Exception as error:
             raise self._explain(error, "GetItem") from _quotable(error)
         return self._decode(response.get("Item"))
@@ -190,7 +191,7 @@ class DynamoDBStore:
         The former holder notices with its next renewal. Raises `LeaseConfigError` if there is no
         lease of that name, and `LeaseStoreError` if DynamoDB does not answer.
         """
-        operation = ForceRelease(name=name, now=milliseconds(self.clock.time()))
+        operation = ForceRelease(name=check_name(name), now=milliseconds(self.clock.time()))
         reply = self.execute(operation, timeout=PATIENCE)
         if not reply.applied or reply.record is None:
             raise LeaseConfigError(f"there is no lease {name!r} in table {self._table!r}")
@@ -438,5 +439,5 @@ def _quotable(error: Exception) -> Exception | None:
     from botocore.exceptions import BotoCoreError, HTTPClientError
 
     cause = error.kwargs.get("error") if type(error) is HTTPClientError else error
-    is_ours = isinstance(cause, ValueError | TypeError | AttributeError)
-    return None if is_ours and not isinstance(cause, BotoCoreError) else error
+    unbuilt = isinstance(cause, ValueError | TypeError) and not isinstance(cause, BotoCoreError)
+    return None if unbuilt else error

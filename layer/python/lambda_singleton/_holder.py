@@ -6,6 +6,9 @@ import os
 import socket
 from typing import Any
 
+#: What AWS itself allows for the longest of them, a log group's name.
+LONGEST_FACT = 512
+
 
 def describe_holder(context: Any) -> dict[str, str]:
     """Describe the running invocation or, outside of Lambda, the process."""
@@ -19,6 +22,11 @@ def describe_holder(context: Any) -> dict[str, str]:
         "log_stream": environment.get("AWS_LAMBDA_LOG_STREAM_NAME"),
         "region": environment.get("AWS_REGION"),
     }
-    if facts["function"] is None:
+    if not facts["function"]:
         facts |= {"host": socket.gethostname(), "process": str(os.getpid())}
-    return {key: value for key, value in facts.items() if isinstance(value, str) and value}
+    return {key: _told(value) for key, value in facts.items() if isinstance(value, str) and value}
+
+
+def _told(fact: str) -> str:
+    # A row has 400 KB, and no place for the surrogates that stand for bytes that are no UTF-8.
+    return fact[:LONGEST_FACT].encode(errors="replace").decode()

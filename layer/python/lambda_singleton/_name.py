@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ._errors import LeaseConfigError
@@ -21,7 +22,7 @@ def check_name(name: object) -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise LeaseConfigError(f"a lease's name must be valid Unicode, not {name!r}") from None
+        raise LeaseConfigError(f"a lease's name must be valid Unicode, not {name[:40]!r}") from None
     if size > MOST_BYTES:
         raise LeaseConfigError(
             f"a lease's name may have {MOST_BYTES} bytes, but {name[:40]!r}... has {size}"
@@ -47,11 +48,13 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
         try:
             value = find(event, context)
         except Exception as error:
+            # The text of a JMESPathError quotes the event, which is nobody else's to read.
             raise LeaseConfigError(
-                f"the key of lease {base!r} could not be computed: {type(error).__name__}: {error}"
-            ) from error
+                f"the key {key!r} of lease {base!r} could not be computed from the event:"
+                f" {type(error).__name__}"
+            ) from (error if callable(key) else None)
         # The first '#' ends the name, so that no key can reach another lease.
-        return check_name(f"{base}#{_scalar(base, key, value)}")
+        return check_name(f"{base}#" + _scalar(base, key, value))
 
     return full_name
 
@@ -67,7 +70,7 @@ def _search(expression: str) -> Callable[[Any, Any], object]:
         ) from error
     try:
         compiled = jmespath.compile(expression)
-    except jmespath.exceptions.JMESPathError as error:
+    except Exception as error:
         raise LeaseConfigError(f"key {expression!r} is no JMESPath expression: {error}") from error
 
     return lambda event, context: compiled.search(event)
@@ -77,8 +80,10 @@ def _scalar(name: str, key: Key, value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, bool | int | float):
-        return json.dumps(value)
+        # Neither NaN, nor infinity, nor a number too long to be written down.
+        with suppress(ValueError):
+            return json.dumps(value, allow_nan=False)
     raise LeaseConfigError(
-        f"the key {key!r} of lease {name!r} must give a non-empty scalar for every event,"
-        f" not {type(value).__name__}"
+        f"the key {key!r} of lease {name!r} must give a non-empty str, a bool or a finite number"
+        f" for every event, not this {type(value).__name__}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from ._clock import LONGEST, Clock, milliseconds
@@ -60,12 +60,16 @@ def deadline_of(context: Any, clock: Clock) -> float | None:
     read = getattr(lambda_context, "get_remaining_time_in_millis", None)
     if not callable(read):
         return None
-    remaining = read()
+    try:
+        remaining = read()
+    except Exception:
+        return None
     if isinstance(remaining, bool) or not isinstance(remaining, (int, float)):
         return None
-    if not isfinite(remaining) or remaining > LONGEST * 1000:
+    # Nothing compares with NaN, and some ints are too large for a float.
+    if not remaining <= LONGEST * 1000:
         return None
-    return clock.time() + max(0.0, remaining / 1000)
+    return clock.time() + max(0, remaining) / 1000
 
 
 def platform_kills_at_deadline() -> bool:

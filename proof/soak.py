@@ -1,0 +1,285 @@
+"""`make soak`: real processes under fire, their history, and a table of what they went through.
+
+Handlers under AWS's runtime client compete for a few leases on a real engine, through a proxy that
+spoils their requests. They are killed and stopped at random, run into their deadlines, and have
+clocks that differ. In the end the history alone is judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import boto3
+
+from lambda_singleton import DynamoDBStore
+from local_lambda import Engine, EngineError, Function, Outcome, Running
+
+from .history import Event, History, Kind, Promise
+from .proxy import Fault, Proxy, Request
+
+HANDLERS = Path(__file__).parent / "handlers"
+LEASES = ("a", "b", "c")
+DURATION = 3.0
+CLOCK_SKEW = 1.0
+#: How much the processes' clocks are off (seconds): any two of them by less than the skew.
+OFFSETS = (-0.3, -0.1, 0.1, 0.3)
+#: A process that wakes up on a busy machine needs some time to be told (seconds).
+TOLD_WITHIN = 1.0
+#: How often each fault strikes, of all requests.
+FAULTS: Mapping[str, float] = {
+    "throttled": 0.02,
+    "error 500": 0.02,
+    "reset": 0.02,
+    "black hole": 0.02,
+    "reply lost": 0.03,
+    "reply cut": 0.02,
+    "applied late": 0.02,
+    "applied twice": 0.02,
+    "slow": 0.03,
+}
+#: Every so many seconds nobody reaches the engine for a while (seconds).
+BLACKOUT_EVERY, BLACKOUT = 30.0, 3.5
+
+
+class Soak:
+    """Some lanes of invocations, and what is done to them."""
+
+    def __init__(self, engine: Engine, dice: random.Random, broken: float) -> None:
+        self.dice = dice
+        self.events: list[Event] = []
+        self.counts: Counter[str] = Counter()
+        self.over = threading.Event()
+        self.proxy = Proxy(engine.endpoint, self._fault)
+        self._broken = broken
+        self._started = time.monotonic()
+        suffix = uuid.uuid4().hex[:8]
+        leases, resources = f"soak-leases-{suffix}", f"soak-resources-{suffix}"
+        DynamoDBStore(leases, client=boto3.client("dynamodb")).create_table()
+        DynamoDBStore(resources, client=boto3.client("dynamodb")).create_table()
+        variables = {
+            **engine.environment,
+            "AWS_ENDPOINT_URL": self.proxy.endpoint,
+            "SINGLETON_TABLE": leases,
+            "RESOURCES_TABLE": resources,
+            "DURATION": str(DURATION),
+        }
+        self.lanes = [
+            Lane(self, variables, offset=offset, timeout=timeout, managed=managed)
+            for offset, timeout, managed in (
+                *((offset, 60.0, False) for offset in OFFSETS),
+                (OFFSETS[0], 5.0, False),
+                (OFFSETS[-1], 5.0, True),
+            )
+        ]
+
+    def run(self, seconds: float) -> None:
+        """Let it happen, and say now and then how it goes."""
+        ends_at = self._started + seconds
+        with self.proxy:
+            for lane in self.lanes:
+                lane.start()
+            while (left := ends_at - time.monotonic()) > 0:
+                time.sleep(min(30.0, left))
+                self._say_how_it_goes()
+            self.over.set()
+            for lane in self.lanes:
+                lane.join()
+                lane.function.__exit__()
+                self.events += lane.events()
+
+    def history(self) -> History:
+        """Return all that was seen."""
+        difference = max(OFFSETS) - min(OFFSETS)
+        promise = Promise(CLOCK_SKEW, difference=difference, told_within=TOLD_WITHIN)
+        return History(self.events, promise)
+
+    def _fault(self, request: Request) -> Fault | None:
+        if (time.monotonic() - self._started) % BLACKOUT_EVERY > BLACKOUT_EVERY - BLACKOUT:
+            return Fault("black hole")
+        acquires = ":duration" in request.body.get("ExpressionAttributeValues", {})
+        if acquires and self.dice.random() < self._broken:
+            return Fault("condition ignored")
+        names = [*FAULTS, ""]
+        weights = [*FAULTS.values(), 1 - sum(FAULTS.values())]
+        kind = self.dice.choices(names, weights)[0]
+        if not kind:
+            return None
+        late = self.dice.uniform(0.5, DURATION + 1)
+        return Fault(kind, self.dice.uniform(0.05, 0.3) if kind == "slow" else late)  # type: ignore[arg-type]
+
+    def _say_how_it_goes(self) -> None:
+        seconds = time.monotonic() - self._started
+        counts = self.counts
+        print(
+            f"{seconds:4.0f} s: {counts['invocations']} invocations, {counts['kills']} kills,"
+            f" {counts['freezes']} freezes, {sum(self.proxy.faults.values())} faults",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class Lane(threading.Thread):
+    """Invokes its function again and again, and does it harm."""
+
+    def __init__(
+        self,
+        soak: Soak,
+        variables: Mapping[str, str],
+        *,
+        offset: float,
+        timeout: float,
+        managed: bool,
+    ) -> None:
+        super().__init__(daemon=True)
+        self.function = Function(
+            "job.handler",
+            variables={**variables, "CLOCK_OFFSET": str(offset)},
+            timeout=timeout,
+            task_root=HANDLERS,
+            managed=managed,
+        )
+        self._soak = soak
+        self._managed = managed
+        self._noted: list[Event] = []
+
+    def run(self) -> None:
+        """Go on until it is over."""
+        while not self._soak.over.is_set():
+            self._invoke()
+
+    def events(self) -> Iterator[Event]:
+        """Yield what its handlers have written down, and what was done to them."""
+        yield from self._noted
+        for line in self.function.logs:
+            if line.startswith('{"at"'):
+                yield Event.from_json(line)
+
+    def _invoke(self) -> None:
+        dice, counts = self._soak.dice, self._soak.counts
+        event = {
+            "lease": dice.choice(LEASES),
+            "seconds": dice.uniform(0.1, 2.5 * DURATION),
+            "wait": dice.choice([0, 0, 3]),
+        }
+        running = self.function.start(event)
+        counts["invocations"] += 1
+        harm = dice.choices([None, self._kill, self._freeze], [0.4, 0.25, 0.35])[0]
+        moment = time.monotonic() + dice.uniform(0.1, 2 * DURATION)
+        while harm is not None and not running.done:
+            if time.monotonic() >= moment:
+                harm(running)
+                break
+            time.sleep(0.01)
+        outcome = running.outcome(timeout=120)
+        self._count(outcome, running)
+        if outcome.error_type == "LeaseHeldError":
+            time.sleep(dice.uniform(0, 0.4))
+
+    def _kill(self, running: Running) -> None:
+        self._soak.counts["kills"] += 1
+        running.environment.kill()
+        self._note("killed", running)
+
+    def _freeze(self, running: Running) -> None:
+        self._soak.counts["freezes"] += 1
+        running.environment.pause()
+        self._note("frozen", running)
+        time.sleep(self._soak.dice.uniform(0.1, 1.5 * DURATION))
+        self._note("thawed", running)
+        running.environment.thaw()
+
+    def _count(self, outcome: Outcome, running: Running) -> None:
+        counts = self._soak.counts
+        counts[outcome.error_type or "succeeded"] += 1
+        if outcome.error_type == "Sandbox.Timedout":
+            counts["ran on" if self._managed else "timed out"] += 1
+            if not self._managed:
+                self._note("killed", running)
+
+    def _note(self, kind: Kind, running: Running) -> None:
+        self._noted.append(Event(at=time.time(), kind=kind, run=running.environment.request_id))
+
+
+def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
+    """Return the table in Markdown, and whether every promise was kept."""
+    kinds = Counter(event.kind for event in history.events)
+    counts, promise = soak.counts, history.promise
+    promised = DURATION + promise.clock_skew + promise.difference
+    broken = {
+        "overlaps: two handlers of a lease at once": list(history.overlaps()),
+        "token falls": list(history.token_falls()),
+        "stuck leases: refused for a dead holder": list(history.stuck()),
+        "losses not told in time": list(history.untold()),
+        "stale writes accepted": list(history.stale_writes()),
+    }
+    rows: list[tuple[str, object]] = [
+        ("seconds", round(seconds)),
+        ("invocations", counts["invocations"]),
+        ("handlers that got a lease", kinds["started"]),
+        ("refused, as somebody else held it", kinds["refused"]),
+        ("no answer from the store: not run", counts["LeaseStoreError"]),
+        ("requests", len(soak.proxy.requests)),
+        ("processes killed", counts["kills"]),
+        ("processes killed at their deadline", counts["timed out"]),
+        ("deadlines passed on Managed Instances", counts["ran on"]),
+        ("processes stopped for a while", counts["freezes"]),
+        *((f"requests spoilt: {kind}", n) for kind, n in sorted(soak.proxy.faults.items())),
+        ("take-overs from a dead or silent holder", len(list(history.take_overs()))),
+        ("lost leases told to their handlers", kinds["told"]),
+        ("guarded writes accepted", kinds["wrote"]),
+        ("guarded writes refused for their old token", kinds["fenced"]),
+        *((f"**{what}**", f"**{len(texts)}**") for what, texts in broken.items()),
+    ]
+    rows.append(("longest that a dead holder blocked others", f"{history.longest_block():.2f} s"))
+    rows.append(("longest that it may, by the promise", f"{promised:.2f} s"))
+    width = max(len(what) for what, _ in rows)
+    lines = [f"| {'what':{width}} | {'count':>7} |", f"| {'-' * width} | {'-' * 6}: |"]
+    lines += [f"| {what:{width}} | {count:>7} |" for what, count in rows]
+    lines += ["", *(f"VIOLATED: {text}" for texts in broken.values() for text in texts)]
+    return "\n".join(lines), not any(broken.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 if every promise was kept."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=660.0, help="how long (default: 660)")
+    parser.add_argument("--seed", type=int, default=None, help="of what is done to whom")
+    parser.add_argument("--history", type=Path, help="where to write the history")
+    parser.add_argument(
+        "--break",
+        dest="broken",
+        type=float,
+        default=0.0,
+        help="the share of conditions that the store ignores: to see that this is noticed",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        with Engine() as engine:
+            os.environ.update(engine.environment)
+            soak = Soak(engine, random.Random(options.seed), options.broken)  # noqa: S311
+            started = time.monotonic()
+            soak.run(options.seconds)
+            seconds = time.monotonic() - started
+    except EngineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    history = soak.history()
+    if options.history:
+        lines = sorted(history.events, key=lambda event: event.at)
+        options.history.write_text("".join(f"{event.to_json()}\n" for event in lines))
+    text, kept = table(soak, history, seconds)
+    print(text)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
