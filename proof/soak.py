@@ -175,7 +175,8 @@ class Lane(threading.Thread):
         harm = dice.choices([None, self._kill, self._freeze], [0.4, 0.25, 0.35])[0]
         moment = time.monotonic() + dice.uniform(0.1, 2 * DURATION)
         while harm is not None and not running.done:
-            if time.monotonic() >= moment:
+            # A process that has no invocation yet has nothing to lose.
+            if time.monotonic() >= moment and running.environment.request_id:
                 harm(running)
                 break
             time.sleep(0.01)
