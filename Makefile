@@ -35,8 +35,8 @@ format: setup  ## rewrite the code in the project's format
 tests: setup  ## the tests on PYTHON
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
-tests-on-others: setup  ## the tests on other interpreters, where present
-	@PYTHONS="$(OTHER_PYTHONS)" tests/on_other_pythons.sh
+tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, boto3, engines
+	@PYTHONS="$(OTHER_PYTHONS)" tests/on_others.sh
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Any
 
+import boto3
 import pytest
 
-from lambda_singleton import DynamoDBStore, MemoryStore
+from lambda_singleton import DynamoDBStore, LeaseConfigError, MemoryStore
 from local_lambda import Engine
 
 from .fakes import FakeClock
@@ -15,9 +17,19 @@ from .fakes import FakeClock
 _engine = Engine()
 
 
+class PinnedSession(boto3.Session):
+    """Does for an old boto3 what AWS_ENDPOINT_URL does since 1.28."""
+
+    def client(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        kwargs["endpoint_url"] = kwargs.get("endpoint_url") or os.environ["AWS_ENDPOINT_URL"]
+        return super().client(*args, **kwargs)
+
+
 def pytest_sessionstart() -> None:
     _engine.__enter__()
     os.environ.update(_engine.environment)
+    if tuple(map(int, boto3.__version__.split("."))) < (1, 28):
+        boto3.DEFAULT_SESSION = PinnedSession()
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "SINGLETON_TABLE", "SINGLETON_DISABLED"):
         os.environ.pop(name, None)
 
@@ -39,8 +51,31 @@ def engine() -> Engine:
 def table(engine: Engine) -> str:
     """A table of leases on the real engine, for the whole session."""
     name = f"leases-{uuid.uuid4().hex[:8]}"
-    DynamoDBStore(name).create_table()
+    try:
+        DynamoDBStore(name).create_table()
+    except LeaseConfigError as error:
+        # Some engines know no TTL: the table is there, and nothing but a garbage collector is not.
+        if "UnknownOperation" not in str(error):
+            raise
     return name
+
+
+@pytest.fixture(scope="session")
+def shows_refusals(table: str) -> bool:
+    """Whether the engine returns the row that a condition failed on."""
+    key = {"id": {"S": "shown"}}
+    client = boto3.client("dynamodb")
+    client.put_item(TableName=table, Item=key)
+    with pytest.raises(client.exceptions.ConditionalCheckFailedException) as refusal:
+        client.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression="SET a = id",
+            ConditionExpression="attribute_not_exists(id)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    client.delete_item(TableName=table, Key=key)
+    return "Item" in refusal.value.response
 
 
 @pytest.fixture(scope="session")

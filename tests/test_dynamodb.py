@@ -275,13 +275,14 @@ class TestErrors:
             Lock(name, 30, store=DynamoDBStore("leases")).acquire()
 
     def test_a_row_of_somebody_else_is_no_lease(
-        self, store: DynamoDBStore, wire: Wire, table: str, name: str
+        self, store: DynamoDBStore, wire: Wire, table: str, name: str, shows_refusals: bool
     ) -> None:
         wire.client.put_item(
             TableName=table,
             Item={"id": {"S": name}, "owner": {"N": "7"}, "expires_at_ms": {"S": "soon"}},
         )
-        with pytest.raises(LeaseConfigError, match="is not a lease's"):
+        refusal = (LeaseConfigError, "is not a lease's") if shows_refusals else (LeaseHeldError, name)
+        with pytest.raises(refusal[0], match=refusal[1]):
             Lock(name, 30, store=store).acquire()
 
 
@@ -309,6 +310,13 @@ class TestCutReplies:
         lease.release()
         assert not lease.lost
         assert [request.action for request in proxy.requests] == ["UpdateItem"] * 6
+
+    def test_that_a_given_client_notices(self, proxy: Proxy, table: str, name: str) -> None:
+        retries: Any = {"mode": "legacy", "total_max_attempts": 1}
+        client = boto3.client("dynamodb", config=Config(read_timeout=1, retries=retries))
+        self.cut_once(proxy)
+        Lock(name, 30, store=DynamoDBStore(table, client=client)).acquire()
+        assert len(proxy.requests) == 2
 
     def test_of_a_refusal(self, proxy: Proxy, table: str, name: str) -> None:
         lock = Lock(name, 30, store=DynamoDBStore(table))

@@ -30,7 +30,8 @@ class Counter:
 
     def __init__(self, proxy: Proxy, table: str, name: str) -> None:
         self._key: dict[str, Any] = {"TableName": table, "Key": {"id": {"S": name}}}
-        config = Config(read_timeout=0.5, retries={"total_max_attempts": 1})
+        retries: Any = {"mode": "standard", "total_max_attempts": 1}
+        config = Config(read_timeout=0.5, retries=retries)
         self._client = boto3.client("dynamodb", endpoint_url=proxy.endpoint, config=config)
         self._direct = boto3.client("dynamodb")
 

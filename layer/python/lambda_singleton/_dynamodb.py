@@ -355,6 +355,8 @@ class DynamoDBStore:
             )
         if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
             return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
+        if isinstance(error, botocore.ChecksumError | botocore.IncompleteReadError):
+            return LeaseStoreError(f"DynamoDB's reply for table {table!r} broke off: {error}")
         if isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError):
             return LeaseStoreError(f"no credentials for table {table!r} just now: {error}")
         if isinstance(error, botocore.BotoCoreError):

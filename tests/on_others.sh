@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Run the tests on what else there is, side by side: each further interpreter of $PYTHONS, the oldest
+# boto3, and an engine that returns no row when a condition fails. Say what this machine has not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+logs=$(mktemp -d)
+running=()
+names=()
+trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$logs"' EXIT
+
+in_background() {
+    local name=$1
+    shift
+    echo "Testing on $name ..."
+    "$@" >"$logs/${#names[@]}" 2>&1 &
+    running+=($!)
+    names+=("$name")
+}
+
+# A further interpreter: all but what takes long and has been shown on the first one.
+
+find_python() {
+    local found
+    for found in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        if "$found" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+            echo "$found"
+            return
+        fi
+    done
+}
+
+set_up() {
+    local venv=.venv-$1
+    if [ "$venv/.ready" -nt requirements/dev.txt ] && [ "$venv/.ready" -nt pyproject.toml ]; then
+        return
+    fi
+    echo "Setting up $venv (once) ..."
+    "$2" -m venv --clear "$venv"
+    "$venv/bin/python" -m pip install -qq --no-deps --require-hashes -r requirements/dev.txt
+    "$venv/bin/python" -m pip install -qq --no-build-isolation --no-deps --editable .
+    touch "$venv/.ready"
+}
+
+for version in ${PYTHONS:-}; do
+    [ "$version" != "$own" ] || continue
+    python=$(find_python "$version")
+    if [ -n "$python" ]; then
+        set_up "$version" "$python"
+        in_background "Python $version" ".venv-$version/bin/python" -m pytest -q \
+            --ignore tests/test_stack.py --ignore tests/test_soak.py \
+            --ignore tests/test_simulation.py --ignore tests/test_history.py \
+            --deselect tests/test_local_lambda.py::TestTakeOver
+    else
+        echo "NOT TESTED on Python $version: this machine has none"
+    fi
+done
+
+# The oldest boto3. Processes of their own would not know the engine's address.
+in_background "the oldest boto3" env PYTHONPATH=layer/python .venv-oldest/bin/python -m pytest -q \
+    -p no:cacheprovider tests/test_store_contract.py tests/test_dynamodb.py tests/test_fencing.py \
+    tests/test_proxy.py
+
+# An engine that shows no refusals, and knows no TTL.
+on_dynalite() {
+    local port
+    port=$(.venv/bin/python -c 'from local_lambda.engine import free_port; print(free_port())')
+    .node-dynalite/node_modules/.bin/dynalite --host 127.0.0.1 --port "$port" >/dev/null 2>&1 &
+    trap 'kill %1' EXIT
+    AWS_ENDPOINT_URL=http://127.0.0.1:$port .venv/bin/python -m pytest -q \
+        --deselect tests/test_dynamodb.py::TestTable tests/test_store_contract.py \
+        tests/test_dynamodb.py tests/test_exclusion.py tests/test_snapshot.py \
+        tests/test_local_lambda.py --deselect tests/test_local_lambda.py::TestTakeOver
+}
+
+if command -v npm >/dev/null; then
+    if [ ! .node-dynalite/.ready -nt requirements/dynalite/package-lock.json ]; then
+        echo "Setting up .node-dynalite (once) ..."
+        mkdir -p .node-dynalite
+        cp requirements/dynalite/package*.json .node-dynalite/
+        (cd .node-dynalite && npm ci --silent --no-audit --no-fund && touch .ready)
+    fi
+    in_background "dynalite" on_dynalite
+else
+    echo "NOT TESTED on dynalite: this machine has no npm"
+fi
+
+failed=0
+for number in "${!names[@]}"; do
+    wait "${running[$number]}" || failed=1
+    echo "=== ${names[$number]}"
+    cat "$logs/$number"
+done
+exit $failed
