@@ -8,13 +8,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import lambda_singleton
+
+LAYER = Path(lambda_singleton.__file__).parent.parent
 RESTORED = Path(__file__).parent / "handlers" / "restored.py"
 
 
 def test_no_id_and_no_jitter_repeats(lambda_variables: Mapping[str, str], name: str) -> None:
     output = subprocess.run(
         [sys.executable, RESTORED, "20", name],
-        env=dict(lambda_variables),
+        env={**lambda_variables, "PYTHONPATH": str(LAYER)},
         capture_output=True,
         text=True,
         check=True,
