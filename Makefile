@@ -10,7 +10,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others soak examples deploy-local wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others soak rules examples deploy-local wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -40,6 +40,9 @@ tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, 
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)
+
+rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its test fail
+	@$(BIN)/python -m proof.rules
 
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
 	.venv-examples/bin/python -m pytest -q examples

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from lambda_singleton import DynamoDBStore, LeaseConfigError, MemoryStore
 from local_lambda import Engine
@@ -20,7 +21,7 @@ _engine = Engine()
 class PinnedSession(boto3.Session):
     """Does for an old boto3 what AWS_ENDPOINT_URL does since 1.28."""
 
-    def client(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def client(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["endpoint_url"] = kwargs.get("endpoint_url") or os.environ["AWS_ENDPOINT_URL"]
         return super().client(*args, **kwargs)
 
@@ -28,7 +29,7 @@ class PinnedSession(boto3.Session):
 def pytest_sessionstart() -> None:
     _engine.__enter__()
     os.environ.update(_engine.environment)
-    if tuple(map(int, boto3.__version__.split("."))) < (1, 28):
+    if "ignore_configured_endpoint_urls" not in Config.OPTION_DEFAULTS:
         boto3.DEFAULT_SESSION = PinnedSession()
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "SINGLETON_TABLE", "SINGLETON_DISABLED"):
         os.environ.pop(name, None)

@@ -123,7 +123,7 @@ def test_one_that_swallows_even_that_is_interrupted_again(store: LosingStore) ->
         while interrupts < 2:
             try:
                 time.sleep(FOREVER)
-            except BaseException:
+            except LeaseInterrupt:
                 interrupts += 1
 
     with pytest.raises(LeaseLostError):
