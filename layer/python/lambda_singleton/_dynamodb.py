@@ -35,7 +35,7 @@ _LAST_MOMENT = 253_402_300_799_999
 _LAST_TOKEN = 2**63 - 1
 
 # DynamoDB's words for a row that an update cannot be applied to.
-_UNFIT = re.compile("operand|overflow|significant digits|Item size")
+_UNFIT = re.compile("operand|overflow|precision|significant digits|Item size")
 
 # Another try may help; any other refusal needs somebody to change something.
 _PASSING = frozenset(
