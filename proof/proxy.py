@@ -92,7 +92,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve(self, proxy: Proxy) -> None:
         self._target = proxy.target
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        length = int(self.headers.get("content-length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True
+            return
         action = (self.headers.get("x-amz-target") or "").rpartition(".")[2]
         request = Request(action, json.loads(body or b"null"))
         proxy.requests.append(request)
@@ -169,6 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.recv(1)
         self.close_connection = True
+
+    def handle(self) -> None:
+        # A client that is killed hangs up wherever it is.
+        with contextlib.suppress(OSError):
+            super().handle()
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):
