@@ -68,7 +68,8 @@ class DynamoDBStore:
         client: A low-level boto3 DynamoDB client to use instead of an own one.
         clock_skew: How far, in seconds, the clocks of two parties may differ.
         kill_grace: How late, in seconds, an invocation may be killed after its deadline.
-        retention: How long a row is kept after its last use, for DynamoDB's TTL.
+        retention: How long a row is kept after its last use, for DynamoDB's TTL. With less than a
+            quarter of an hour the tokens might not go on rising after a deletion.
         key_attr: The table's partition key.
         ttl_attr: The table's TTL attribute.
         clock: What to read the time from.
