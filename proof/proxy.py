@@ -61,6 +61,8 @@ class Proxy:
         self.requests: list[Request] = []
         #: How often each kind of fault has struck.
         self.faults: Counter[str] = Counter()
+        #: How many of those that were applied late, or twice, the engine refused then.
+        self.refused_late = 0
         proxy = self
 
         class Handler(_Handler):
@@ -120,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Fault("reply cut"):
                 self._answer(*self._forward(body), cut=True)
             case Fault("applied late", seconds):
-                _later(seconds, self._forward, body)
+                self._later(seconds, body, proxy)
                 self._wait_for_the_client()
             case Fault("slow", seconds):
                 answer = self._forward(body)
@@ -128,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(*answer)
             case Fault("applied twice", seconds):
                 self._answer(*self._forward(body))
-                _later(seconds, self._forward, body)
+                self._later(seconds, body, proxy)
             case Fault("condition ignored"):
                 request.body["ConditionExpression"] += (
                     " OR attribute_exists(#id) OR attribute_not_exists(#id)"
@@ -146,6 +148,17 @@ class _Handler(BaseHTTPRequestHandler):
                 if name.lower() not in ("content-length", "transfer-encoding", "connection")
             }
             return response.status, kept, response.read()
+
+    def _later(self, seconds: float, body: bytes, proxy: Proxy) -> None:
+        def run() -> None:
+            # The engine may be gone by then.
+            with contextlib.suppress(OSError, HTTPException):
+                status, _, _ = self._forward(body)
+                proxy.refused_late += status == 400
+
+        timer = threading.Timer(seconds, run)
+        timer.daemon = True
+        timer.start()
 
     def _answer(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
         with contextlib.suppress(OSError):
@@ -184,14 +197,3 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def log_message(self, format: str, *args: object) -> None: ...
-
-
-def _later(seconds: float, forward: Callable[[bytes], object], body: bytes) -> None:
-    def run() -> None:
-        # The engine may be gone by then.
-        with contextlib.suppress(OSError, HTTPException):
-            forward(body)
-
-    timer = threading.Timer(seconds, run)
-    timer.daemon = True
-    timer.start()

@@ -234,6 +234,7 @@ def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
         ("deadlines passed on Managed Instances", counts["ran on"]),
         ("processes stopped for a while", counts["freezes"]),
         *((f"requests spoilt: {kind}", n) for kind, n in sorted(soak.proxy.faults.items())),
+        ("of those late or double ones: refused", soak.proxy.refused_late),
         ("take-overs from a dead or silent holder", len(list(history.take_overs()))),
         ("lost leases told to their handlers", kinds["told"]),
         ("guarded writes accepted", kinds["wrote"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any
 
 #: What AWS itself allows for the longest of them, a log group's name.
@@ -23,6 +22,8 @@ def describe_holder(context: Any) -> dict[str, str]:
         "region": environment.get("AWS_REGION"),
     }
     if not facts["function"]:
+        import socket
+
         facts |= {"host": socket.gethostname(), "process": str(os.getpid())}
     return {key: _told(value) for key, value in facts.items() if isinstance(value, str) and value}
 
