@@ -34,6 +34,12 @@ Kind = Literal[
 ]
 
 
+_REFUSALS: dict[Kind, tuple[int, str]] = {
+    "throttled": (400, "ProvisionedThroughputExceededException"),
+    "error 500": (500, "InternalServerError"),
+}
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked of DynamoDB."""
@@ -108,10 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         match fault:
             case None:
                 self._answer(*self._forward(body))
-            case Fault("throttled"):
-                self._refuse(400, "ProvisionedThroughputExceededException")
-            case Fault("error 500"):
-                self._refuse(500, "InternalServerError")
+            case Fault(kind) if kind in _REFUSALS:
+                self._refuse(*_REFUSALS[kind])
             case Fault("reset"):
                 self._hang_up()
             case Fault("black hole"):

@@ -125,7 +125,8 @@ RULES = (
     rule(
         "So is every jitter.",
         "test_snapshot.py::test_no_id_and_no_jitter_repeats",
-        ("_backoff.py", "random = SystemRandom()", "from random import Random\nrandom = Random()"),
+        ("_backoff.py", "int.from_bytes(os.urandom(7)) / 2**56", "DICE.random()"),
+        ("_backoff.py", "import os\n", "import random\nDICE = random.Random()\n"),
     ),
     rule(
         "A lease whose reply came after its end is not started.",
@@ -181,7 +182,7 @@ RULES = (
             "(#token, :now) + :one, #expiration",
             "(#token, :now) + :one - :one, #expiration",
         ),
-        (PROTOCOL, "replace(record, token=record.token + 1,", "replace(record, "),
+        (PROTOCOL, "record._but(token=record.token + 1, ", "record._but("),
     ),
     rule(
         "A guarded resource refuses a token that is lower than one it has seen.",

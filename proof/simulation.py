@@ -384,8 +384,8 @@ def simulate(
     world = World(dice, weather or Weather(), incidents, tells_time=tells_time)
     # The package's own jitter has to come from the same dice.
     with (
-        patch.object(_backoff, "random", dice),
-        patch.object(_renewal, "random", dice),
+        patch.object(_backoff, "uniform", dice.uniform),
+        patch.object(_renewal, "uniform", dice.uniform),
         patch.object(logger, "disabled", True),
     ):
         for number in range(dice.randint(2, 5)):

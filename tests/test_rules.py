@@ -20,4 +20,4 @@ def test_a_rule_can_be_taken_away_and_names_its_test(rule: Rule, tmp_path: Path)
 
 
 def test_the_list_is_in_the_documentation() -> None:
-    assert markdown() in (ROOT / "docs" / "guarantees.md").read_text()
+    assert markdown() in (ROOT / "docs" / "evidence.md").read_text()

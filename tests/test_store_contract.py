@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -214,7 +213,7 @@ owners = st.sampled_from(["a", "b"])
 
 
 @st.composite
-def operations(draw: st.DrawFn) -> Operation:
+def operations(draw: st.DrawFn) -> Acquire | Renew | Release | ForceRelease:
     kind = draw(st.sampled_from([Acquire, Acquire, Renew, Release, ForceRelease]))
     owner, now = draw(owners), draw(moments)
     if kind is Acquire:
@@ -229,12 +228,14 @@ def operations(draw: st.DrawFn) -> Operation:
 @settings(max_examples=60, deadline=None)
 @given(script=st.lists(operations(), min_size=1, max_size=8))
 def test_the_expressions_and_the_python_say_the_same(
-    dynamodb: DynamoDBStore, shows_refusals: bool, script: list[Operation]
+    dynamodb: DynamoDBStore,
+    shows_refusals: bool,
+    script: list[Acquire | Renew | Release | ForceRelease],
 ) -> None:
     name = f"same-{uuid.uuid4().hex}"
     memory = MemoryStore()
     for step in script:
-        operation = replace(step, name=name)  # type: ignore[type-var]
+        operation = step._replace(name=name)
         expected = memory.execute(operation, timeout=2)
         reply = dynamodb.execute(operation, timeout=2)
         assert reply.applied == expected.applied

@@ -37,6 +37,8 @@ costs the handler its lease. Without a `duration` the lease lasts as long as the
 nothing is renewed, and a run that crashes early blocks the name until its deadline.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._dynamodb import DynamoDBStore
 from ._errors import (
     LeaseConfigError,
@@ -52,9 +54,11 @@ from ._hold import current_lease
 from ._lease import Lease
 from ._lock import Lock
 from ._memory import MemoryStore
-from ._record import LeaseRecord
 from ._singleton import Skipped, singleton
 from ._store import LeaseStore
+
+if TYPE_CHECKING:
+    from ._record import LeaseRecord
 
 __version__ = "0.1.0"
 
@@ -77,3 +81,12 @@ __all__ = [
     "fenced",
     "singleton",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Records come with dataclasses, which no import of this package has to wait for.
+    if name == "LeaseRecord":
+        from ._record import LeaseRecord
+
+        return LeaseRecord
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

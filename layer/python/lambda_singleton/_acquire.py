@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._backoff import Backoff
 from ._clock import Clock, Instant, milliseconds, utc
@@ -22,9 +21,11 @@ from ._errors import (
 )
 from ._lease import TRIES, Lease, logger
 from ._protocol import Acquire
-from ._record import LeaseRecord
 from ._store import LeaseStore
 from ._term import Term
+
+if TYPE_CHECKING:
+    from ._record import LeaseRecord
 
 #: With less than this left of the invocation (seconds) no handler is started.
 LEAST_TIME = 0.1
@@ -33,8 +34,7 @@ LEAST_TIME = 0.1
 TIME_TO_REPORT = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """A step that waits."""
 
     seconds: float

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from random import SystemRandom
+import os
 
-# The default generator's state is part of a SnapStart snapshot: every clone would draw the same.
-random = SystemRandom()
+
+def uniform(a: float, b: float) -> float:
+    """Return a random number from a to b.
+
+    Not by the default generator: its state is part of a SnapStart snapshot, and every clone would
+    draw the same.
+    """
+    return a + (b - a) * int.from_bytes(os.urandom(7)) / 2**56
 
 
 class Backoff:
@@ -19,4 +25,4 @@ class Backoff:
         """Return the next delay in seconds."""
         delay = min(self._next, self._longest)
         self._next = delay * 2
-        return delay * random.uniform(0.5, 1.0)
+        return delay * uniform(0.5, 1.0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ._clock import Clock, milliseconds, seconds
@@ -16,12 +19,13 @@ from ._errors import LeaseConfigError, LeaseError, LeaseStoreError
 from ._lease import logger
 from ._name import check_name
 from ._protocol import ForceRelease, Operation, Value
-from ._record import LeaseRecord
 from ._store import Reply
 from ._term import PATIENCE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from ._record import LeaseRecord
 
 TABLE = "SINGLETON_TABLE"
 
@@ -118,19 +122,16 @@ class DynamoDBStore:
             **operation.values,
             ":expiration": operation.in_use_until // 1000 + self._retention,
         }
-        placeholders = _placeholders(operation.condition, operation.update)
+        condition, update = operation.condition, operation.update
+        names, used = _placeholders(condition, update, self._key_attr, self._ttl_attr)
         try:
             response = client.update_item(
                 TableName=table,
                 Key={self._key_attr: {"S": operation.name}},
-                ConditionExpression=operation.condition,
-                UpdateExpression=operation.update,
-                ExpressionAttributeNames={
-                    name: self._attribute(name[1:]) for name in placeholders if name[0] == "#"
-                },
-                ExpressionAttributeValues={
-                    name: _encode(values[name]) for name in placeholders if name[0] == ":"
-                },
+                ConditionExpression=condition,
+                UpdateExpression=update,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={name: _encode(values[name]) for name in used},
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -255,9 +256,6 @@ class DynamoDBStore:
             )
         return name
 
-    def _attribute(self, placeholder: str) -> str:
-        return {"id": self._key_attr, "expiration": self._ttl_attr}.get(placeholder, placeholder)
-
     def _client(self, timeout: float) -> DynamoDBClient:
         # A missing table name is told before anything slow is done.
         _ = self._table
@@ -273,28 +271,36 @@ class DynamoDBStore:
         return client
 
     def _make_client(self, timeout: float) -> DynamoDBClient:
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError as error:
-            raise LeaseConfigError(
-                "DynamoDBStore needs boto3, which Lambda's Python runtimes have; elsewhere:"
-                " pip install 'lambda-singleton[boto3]'"
-            ) from error
-        # boto3's own defaults are 60 s for each, and retries that depend on its version.
-        config = Config(
-            connect_timeout=timeout * 0.4,
-            read_timeout=timeout * 0.6,
-            retries={"mode": "standard", "total_max_attempts": 1},
-        )
-        try:
-            return boto3.client("dynamodb", config=config)
-        except Exception as error:
-            raise self._explain(error, "UpdateItem") from _quotable(error)
+        with _no_garbage_collection():
+            try:
+                from botocore.config import Config
+                from botocore.session import get_session
+            except ImportError as error:
+                raise LeaseConfigError(
+                    "DynamoDBStore needs boto3, which Lambda's Python runtimes have; elsewhere:"
+                    " pip install 'lambda-singleton[boto3]'"
+                ) from error
+            # boto3's own defaults are 60 s for each, and retries that depend on its version.
+            config = Config(
+                connect_timeout=timeout * 0.4,
+                read_timeout=timeout * 0.6,
+                retries={"mode": "standard", "total_max_attempts": 1},
+            )
+            # Where boto3 is in use its session has read all that a client needs; where it is not,
+            # botocore alone is enough.
+            boto3 = sys.modules.get("boto3")
+            make: Any = boto3.client if boto3 is not None else get_session().create_client
+            try:
+                client: DynamoDBClient = make("dynamodb", config=config)
+            except Exception as error:
+                raise self._explain(error, "UpdateItem") from _quotable(error)
+            return client
 
     def _decode(self, item: Mapping[str, Any] | None) -> LeaseRecord | None:
         if not item:
             return None
+        from ._record import LeaseRecord
+
         name = item.get(self._key_attr, {}).get("S")
         try:
             if name is None:
@@ -366,9 +372,27 @@ class DynamoDBStore:
         return LeaseStoreError(f"no usable reply for table {table!r}: {error!r}")
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    # A full collection while a client is made looks at all that botocore has read: 40 of 43 ms.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 @cache
-def _placeholders(*expressions: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[#:]\w+", " ".join(expressions)))
+def _placeholders(
+    condition: str, update: str, key_attr: str, ttl_attr: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the attributes' names by placeholder, and the placeholders of values."""
+    own = {"#id": key_attr, "#expiration": ttl_attr}
+    expressions = f"{condition} {update}"
+    names = {name: own.get(name, name[1:]) for name in re.findall(r"#\w+", expressions)}
+    return names, tuple(sorted(set(re.findall(r":\w+", expressions))))
 
 
 def _warn_of_patience(client: DynamoDBClient, timeout: float) -> None:
@@ -391,12 +415,16 @@ def _code(response: Mapping[str, Any]) -> str:
 
 
 def _date(response: Any) -> float | None:
-    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    try:
-        from email.utils import parsedate_to_datetime
+    return _epoch(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
 
-        return parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+
+@lru_cache(maxsize=2)
+def _epoch(date: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError):
         return None
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from ._clock import Clock, milliseconds
 from ._errors import LeaseConfigError
 from ._protocol import ForceRelease, Operation
-from ._record import LeaseRecord
 from ._store import Reply
+
+if TYPE_CHECKING:
+    from ._record import LeaseRecord
 
 
 class MemoryStore:

@@ -11,11 +11,13 @@ milliseconds, read on the caller's clock *before* the request is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ._clock import milliseconds
-from ._record import LeaseRecord
+
+# dataclasses is a third of what importing this package would cost: records come with the first row.
+if TYPE_CHECKING:
+    from ._record import LeaseRecord
 
 Value = str | int | Mapping[str, str]
 
@@ -49,8 +51,7 @@ class Operation(Protocol):
         """Return the row after the update."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acquire:
+class Acquire(NamedTuple):
     """Take the lease.
 
     Who may, on the time line of the row's `expires_at_ms`:
@@ -117,6 +118,8 @@ class Acquire:
         )
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
+        from ._record import LeaseRecord
+
         return LeaseRecord(
             name=self.name,
             token=(self.now if record is None else record.token) + 1,
@@ -148,8 +151,7 @@ class Acquire:
         return self.expires_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renew:
+class Renew(NamedTuple):
     """Move the expiry on, only while the owner is still me.
 
     The owner is new for every acquisition, so that a retried renewal is idempotent. The expiry
@@ -178,7 +180,7 @@ class Renew:
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         assert record is not None
-        return replace(record, expires_at=self.expires_at / 1000)
+        return record._but(expires_at=self.expires_at / 1000)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -189,8 +191,7 @@ class Renew:
         return self.expires_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(NamedTuple):
     """Give the lease back, only while the owner is still me.
 
     The row and its token stay. `free_at` is the end of the minimum hold, if that is still ahead.
@@ -223,7 +224,7 @@ class Release:
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         assert record is not None
         free_at = None if self.free_at is None else self.free_at / 1000
-        return replace(record, owner=None, expires_at=free_at, last_run=self.last_run)
+        return record._but(owner=None, expires_at=free_at, last_run=self.last_run)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -237,8 +238,7 @@ class Release:
         return self.now if self.free_at is None else self.free_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForceRelease:
+class ForceRelease(NamedTuple):
     """Free the lease whoever holds it; the higher token fences the former holder."""
 
     name: str
@@ -260,7 +260,7 @@ class ForceRelease:
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         assert record is not None
-        return replace(record, token=record.token + 1, owner=None, expires_at=None)
+        return record._but(token=record.token + 1, owner=None, expires_at=None)
 
     @property
     def values(self) -> dict[str, Value]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,6 @@ class LeaseRecord:
     holder: Mapping[str, str] | None = None
     last_run: Mapping[str, str] | None = None
     duration: float | None = None
+
+    def _but(self, **changes: Any) -> LeaseRecord:
+        return replace(self, **changes)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from math import inf
 
-from ._backoff import Backoff, random
+from ._backoff import Backoff, uniform
 from ._errors import LeaseError, LeaseLostError
 from ._lease import Lease, logger
 from ._term import platform_kills_at_deadline
@@ -75,7 +75,7 @@ class Renewal:
             self._backoff = self._new_backoff()
 
     def _delay(self) -> float:
-        return self._interval * random.uniform(0.8, 1.0)
+        return self._interval * uniform(0.8, 1.0)
 
     def _new_backoff(self) -> Backoff:
         return Backoff(self._interval / 20, self._interval / 4)

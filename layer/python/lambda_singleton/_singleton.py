@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import (
     Any,
@@ -187,6 +186,8 @@ def singleton(
     )
 
     def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
+        import inspect
+
         if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
             raise LeaseConfigError(
                 f"{handler.__qualname__} is a generator: it would run after its lease was released"
@@ -210,7 +211,7 @@ def singleton(
                 lease = await run_async(call.steps)
             except LeaseHeldError as error:
                 result = rules.held(call, error)
-                return await result if inspect.isawaitable(result) else result
+                return await result if isinstance(result, Awaitable) else result
             async with Hold(lease, rules.on_lost):
                 return await handler(
                     *args, **(kwargs | {"lease": lease} if takes_lease else kwargs)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from ._clock import Clock
 from ._protocol import Operation
-from ._record import LeaseRecord
+
+if TYPE_CHECKING:
+    from ._record import LeaseRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What one request came back with.
 
     `applied` tells whether the condition held. `record` is the row after the update or, when the

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._clock import LONGEST, Clock, milliseconds
 
@@ -13,8 +12,7 @@ from ._clock import LONGEST, Clock, milliseconds
 PATIENCE = 2.5
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A lease lasts `duration` seconds at a time, and never outlives the invocation.
 
     `deadline` is the epoch time at which the invocation ends, `kill_grace` how many seconds late
