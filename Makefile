@@ -10,7 +10,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others soak rules examples deploy-local wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules examples deploy-local wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -18,7 +18,7 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m lambda_singleton demo
 
-test: lint examples tests tests-on-others  ## all that CI runs
+test: lint model examples tests tests-on-others  ## all that CI runs
 
 setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready  ## install what development needs
 
@@ -37,6 +37,9 @@ tests: setup  ## the tests on PYTHON
 
 tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, boto3, engines
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_others.sh
+
+model: .venv-model/.ready  ## check the protocol's model, whole and without each of its rules
+	@.venv-model/bin/python proof/model/check.py
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)

