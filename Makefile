@@ -10,7 +10,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules examples deploy-local wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules bench bench-short examples deploy-local wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -47,6 +47,12 @@ soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECOND
 rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its test fail
 	@$(BIN)/python -m proof.rules
 
+bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
+	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks $(BENCH)
+
+bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the same in little more than a minute
+	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short $(BENCH)
+
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
 	.venv-examples/bin/python -m pytest -q examples
 
@@ -78,4 +84,11 @@ clean:  ## remove everything that was installed or built
 	@echo "Setting up .venv-$* (once) ..."
 	@$(PYTHON) -m venv --clear .venv-$*
 	@.venv-$*/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/$*.txt
+	@touch $@
+
+# Peers of the benchmark: it goes on without them where there is no Node.js.
+.node-bench/.ready: benchmarks/node/package-lock.json
+	@mkdir -p .node-bench
+	@cp benchmarks/node/package*.json .node-bench/
+	@if command -v npm >/dev/null; then cd .node-bench && npm ci --silent --no-audit --no-fund; fi
 	@touch $@

@@ -165,15 +165,13 @@ class Run:
         return next((p.start for p in self.pauses if p.start <= sign < p.end), sign)
 
     def blocks_until(self, at: float, promise: Promise) -> float:
-        """Return until when others may be refused because of what it sent up to `at`."""
+        """Return until when others may be refused because of what it sent up to `at`.
+
+        Also after its release: requests of before that come late can take the lease for nobody.
+        """
         attempt = self._events[0]
-        last_sent = self.last_sign(at)
-        released = self.when("released")
-        if released is not None and released <= at:
-            # Only a request that was on its way for long can still take the lease, for nobody.
-            last_sent = self.span.start
-        end = min(last_sent + attempt.duration, attempt.deadline + promise.kill_grace)
-        return max(end + promise.clock_skew + promise.difference, released or -inf)
+        end = min(self.last_sign(at) + attempt.duration, attempt.deadline + promise.kill_grace)
+        return end + promise.clock_skew + promise.difference
 
 
 class History:
@@ -240,12 +238,12 @@ class History:
         for event, sent, holder in self._refusals():
             if holder is None:
                 yield f"{event.lease} is held by {event.holder}, who never asked for it"
-            elif sent > holder.blocks_until(sent, self.promise):
+            elif sent > holder.blocks_until(event.at, self.promise):
                 yield f"{event.lease} was still blocked by {event.holder}, who is dead"
 
     def longest_block(self) -> float:
         """Return for how many seconds at most a holder blocked others after its last sign."""
-        blocks = [sent - holder.last_sign(sent) for _, sent, holder in self._refusals() if holder]
+        blocks = [sent - holder.last_sign(e.at) for e, sent, holder in self._refusals() if holder]
         return max(blocks, default=0.0)
 
     def _refusals(self) -> Iterator[tuple[Event, float, Run | None]]:

@@ -25,6 +25,7 @@ from lambda_singleton import (
     LeaseStoreError,
     MemoryStore,
     _backoff,
+    _line,
     _renewal,
 )
 from lambda_singleton._acquire import acquisition, run
@@ -172,6 +173,7 @@ class Client:
     rate: float = 1.0
     clock_skew: float = SKEW
     kill_grace: float = KILL_GRACE
+    starts_within: float = 3.0
     run: str = field(default="", init=False)
     #: When the latest request was sent that got an answer.
     _answered: float = field(default=0.0, init=False)
@@ -181,7 +183,7 @@ class Client:
         self._numbers = count(1)
         self._coroutine = greenlet(self._live, self.world.control)
         self._turn = 0
-        self.world.at(self.world.dice.uniform(0, 3), self._waker())
+        self.world.at(self.world.dice.uniform(0, self.starts_within), self._waker())
 
     # The process.
 
@@ -385,6 +387,7 @@ def simulate(
     # The package's own jitter has to come from the same dice.
     with (
         patch.object(_backoff, "uniform", dice.uniform),
+        patch.object(_line, "uniform", dice.uniform),
         patch.object(_renewal, "uniform", dice.uniform),
         patch.object(logger, "disabled", True),
     ):

@@ -105,12 +105,6 @@ def test_an_invocations_end_limits_how_long_it_blocks() -> None:
         assert len(violations(*killed, event(at, "refused", "b", since=at, holder="a"))) == found
 
 
-def test_a_release_ends_it_at_once() -> None:
-    run = [*a_run("a", 1, 0, 9), event(4, "held", until=9)]
-    assert len(violations(*run, event(9.1, "refused", "b", since=9.1, holder="a"))) == 1
-    assert violations(*run, event(9.1, "refused", "b", since=8.9, holder="a")) == []
-
-
 @pytest.mark.parametrize(("told", "found"), [(4.9, 0), (5.1, 0), (5.3, 1), (None, 1)])
 def test_a_loss_that_is_not_told_in_time_is_found(told: float | None, found: int) -> None:
     run = [event(0, "started", token=1, until=5), event(6, "stopped")]

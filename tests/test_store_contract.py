@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseRecord, LeaseStore, MemoryStore
-from lambda_singleton._protocol import Acquire, ForceRelease, Operation, Release, Renew
+from lambda_singleton._protocol import Acquire, ForceRelease, Operation, Release, Renew, TakeTicket
 
 from .fakes import START, acquire
 
@@ -199,6 +199,18 @@ def test_a_holder_that_renewed_since_is_not_silent(store: LeaseStore, name: str)
     seen = row(store, name)
     applied(store, renew(name, "a", until=3700))
     assert not applied(store, acquire(name, "b", now=60, seen=seen))
+
+
+def test_tickets_are_given_while_it_is_held(store: LeaseStore, name: str) -> None:
+    assert not applied(store, TakeTicket(name, now=ms(0)))
+    applied(store, acquire(name, "a"))
+    assert applied(store, TakeTicket(name, now=ms(1)))
+    assert applied(store, TakeTicket(name, now=ms(2)))
+    assert (row(store, name).tickets, row(store, name).served) == (2, 0)
+    applied(store, release(name, "a", at=5))
+    assert not applied(store, TakeTicket(name, now=ms(6)))
+    assert applied(store, acquire(name, "b", now=7)._replace(ticket=2))
+    assert (row(store, name).tickets, row(store, name).served) == (2, 2)
 
 
 def test_all_leases_are_listed(store: LeaseStore, name: str) -> None:

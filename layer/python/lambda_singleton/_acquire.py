@@ -20,7 +20,8 @@ from ._errors import (
     LeaseStoreError,
 )
 from ._lease import TRIES, Lease, logger
-from ._protocol import Acquire
+from ._line import Place
+from ._protocol import Acquire, TakeTicket
 from ._store import LeaseStore
 from ._term import Term
 
@@ -170,7 +171,7 @@ def acquisition(
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
     give_up_at = clock.monotonic() + patience
     observation = Observation(clock, store.clock_skew)
-    backoff = Backoff(0.05, 1.0)
+    place = Place(clock)
 
     def bid() -> Acquire:
         now = clock.time()
@@ -184,26 +185,46 @@ def acquisition(
             duration=expires_at - milliseconds(now),
             clock_skew=milliseconds(store.clock_skew),
             seen=observation.silent_holder,
+            ticket=place.ticket,
         )
 
+    def note(record: LeaseRecord | None) -> LeaseRecord | None:
+        observation.note(record)
+        place.note(record)
+        return record
+
+    asked_for_a_ticket = False
     while True:
         outcome = yield from _try(store, term, bid, timeout, min_hold)
         if isinstance(outcome, Lease):
             return outcome
-        record = outcome
+        record = note(outcome)
         while True:
-            observation.note(record)
             time_left = give_up_at - clock.monotonic()
             if time_left <= 0:
                 raise _held(name, record, store)
+            if not asked_for_a_ticket:
+                asked_for_a_ticket = True
+                ticket = TakeTicket(name, milliseconds(clock.time()))
+                try:
+                    reply = yield partial(store.execute, ticket, timeout=timeout)
+                except LeaseStoreError as error:
+                    logger.debug("no ticket for lease %r: %s", name, error)
+                else:
+                    record = note(reply.record or record)
+                    if reply.applied and record is not None:
+                        place.ticket = record.tickets
             # Never later than the holder's expiry needs, by either way to judge it.
             free_in = min(_free_in(record, store), observation.seconds_to_takeover)
-            yield Pause(max(0.001, min(time_left, backoff.delay(), free_in)))
-            if record is not None and bid().allows(record):
+            is_held = record is None or record.owner is not None
+            turn_in = min(place.turn_in, free_in) if is_held else free_in
+            has_come = turn_in <= place.longest_pause and place.is_sure
+            yield Pause(max(0.001, min(time_left, turn_in, place.longest_pause)))
+            if has_come or (record is not None and bid().allows(record)):
                 break
             # Looking costs a fifth of trying.
             try:
-                record = yield partial(store.get, name)
+                record = note((yield partial(store.get, name)))
             except LeaseStoreError as error:
                 logger.debug("could not look at lease %r: %s", name, error)
                 continue

@@ -63,6 +63,14 @@ def utc(epoch_seconds: float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def epoch(text: str | None) -> float | None:
+    """Read such a time; None if it is none."""
+    try:
+        return datetime.fromisoformat(text or "").timestamp()
+    except ValueError:
+        return None
+
+
 def provable_offset(store_time: float, sent: float, received: float) -> float:
     """Return by how many seconds the local clock is off for certain.
 

@@ -66,8 +66,8 @@ class DynamoDBStore:
     The row format is in `docs/protocol.md`. botocore is imported, and a client made, with the first
     request: by boto3's default session where boto3 is in use. Where nobody has loaded botocore
     before, what it reads is kept from the garbage collector (`gc.freeze`): a full collection takes
-    longer than making the client. A `client` of your own is used as it is: give it short timeouts and
-    `retries={"total_max_attempts": 1}`, since this package retries by itself.
+    longer than making the client. A `client` of your own is used as it is: give it short timeouts
+    and `retries={"total_max_attempts": 1}`, since this package retries by itself.
 
     Args:
         table_name: The table's name. An argument beats the environment.
@@ -319,6 +319,8 @@ class DynamoDBStore:
                 holder=_texts(item, "holder"),
                 last_run=_texts(item, "last_run"),
                 duration=None if duration is None else duration / 1000,
+                tickets=_number(item, "tickets", _LAST_TOKEN) or 0,
+                served=_number(item, "served", _LAST_TOKEN) or 0,
             )
         except ValueError as error:
             raise self._not_a_lease(name, error) from None

@@ -1,4 +1,4 @@
-"""The lease protocol: four conditional updates of one row, each of them one request.
+"""The lease protocol: five conditional updates of one row, each of them one request.
 
 Every operation is written down twice, side by side: as the DynamoDB expression that the database
 evaluates, and as `allows` and `apply`, which any store with an atomic compare-and-set can use. The
@@ -77,6 +77,7 @@ class Acquire(NamedTuple):
     duration: int
     clock_skew: int
     seen: LeaseRecord | None = None
+    ticket: int | None = None
 
     @property
     def condition(self) -> str:
@@ -112,10 +113,11 @@ class Acquire(NamedTuple):
     # acquired far less than once a millisecond.
     @property
     def update(self) -> str:
-        return (
+        taken = (
             "SET #token = if_not_exists(#token, :now) + :one, #owner = :owner, #holder = :holder,"
             " #expires_at_ms = :expires_at, #duration_ms = :duration, #expiration = :expiration"
         )
+        return taken if self.ticket is None else f"{taken}, #served = :ticket"
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         from ._record import LeaseRecord
@@ -128,6 +130,8 @@ class Acquire(NamedTuple):
             holder=self.holder,
             last_run=None if record is None else record.last_run,
             duration=self.duration / 1000,
+            tickets=0 if record is None else record.tickets,
+            served=self.ticket or (0 if record is None else record.served),
         )
 
     @property
@@ -144,6 +148,8 @@ class Acquire(NamedTuple):
         if self.seen is not None and self.seen.owner is not None and self.seen.expires_at:
             values[":seen_owner"] = self.seen.owner
             values[":seen_expires_at"] = milliseconds(self.seen.expires_at)
+        if self.ticket is not None:
+            values[":ticket"] = self.ticket
         return values
 
     @property
@@ -236,6 +242,36 @@ class Release(NamedTuple):
     @property
     def in_use_until(self) -> int:
         return self.now if self.free_at is None else self.free_at
+
+
+class TakeTicket(NamedTuple):
+    """Join the line of those who wait, while somebody holds the lease."""
+
+    name: str
+    now: int
+
+    @property
+    def condition(self) -> str:
+        return "attribute_exists(#owner)"
+
+    def allows(self, record: LeaseRecord | None) -> bool:
+        return record is not None and record.owner is not None
+
+    @property
+    def update(self) -> str:
+        return "ADD #tickets :one"
+
+    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
+        assert record is not None
+        return record._but(tickets=record.tickets + 1)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return {":one": 1}
+
+    @property
+    def in_use_until(self) -> int:
+        return self.now
 
 
 class ForceRelease(NamedTuple):

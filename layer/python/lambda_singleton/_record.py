@@ -13,7 +13,8 @@ class LeaseRecord:
 
     `owner` is None while the lease is free; `expires_at` then is the end of a minimum hold, if one
     is still set. `holder` and `last_run` describe the latest holder and the latest completed run
-    for people: nothing is decided on them.
+    for people: nothing is decided on them. `tickets` were given to those who waited, and `served`
+    is the latest of these that got the lease.
     """
 
     name: str
@@ -23,6 +24,8 @@ class LeaseRecord:
     holder: Mapping[str, str] | None = None
     last_run: Mapping[str, str] | None = None
     duration: float | None = None
+    tickets: int = 0
+    served: int = 0
 
     def _but(self, **changes: Any) -> LeaseRecord:
         return replace(self, **changes)
