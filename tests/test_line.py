@@ -1,4 +1,4 @@
-"""Those who wait ask when their turn should come, and mostly get the lease in the order they came."""
+"""Those who wait ask when their turn should come, and mostly get the lease in that order."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class CountingWorld(World):
 CALM = Weather(lost=0, reply_lost=0, late=0, doubled=0, throttled=0, slow=0, freeze=0, crash=0)
 
 
-@pytest.mark.parametrize(("waiters", "requests", "seconds"), [(8, 42, 1.1), (32, 220, 4.5)])
+@pytest.mark.parametrize(("waiters", "requests", "seconds"), [(8, 45, 1.2), (32, 220, 4.5)])
 def test_many_are_served_in_good_time_with_few_requests(
     waiters: int, requests: int, seconds: float
 ) -> None:

@@ -31,11 +31,15 @@ class Place:
         self._clock = clock
         self._record: LeaseRecord | None = None
         self._since = clock.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def note(self, record: LeaseRecord | None) -> None:
         """Remember the row that was received last."""
+        now = self._clock.monotonic()
         if record is None or self._record is None or record.token != self._record.token:
-            self._since = self._clock.monotonic()
+            self._since = now
+        if record is not None and self._first is None:
+            self._first = now, record.token
         self._record = record
 
     @property
@@ -52,7 +56,7 @@ class Place:
         # A run that takes longer than usual is looked at in growing intervals.
         left = usual - so_far if so_far < usual else max(usual / 8, so_far - usual)
         # A little late costs less than a little early, which is one more request.
-        turn = left + 0.1 * usual + (self.position - 1) * 1.1 * max(usual, so_far)
+        turn = left + 0.1 * usual + (self.position - 1) * max(1.1 * usual, so_far, self._pace())
         return turn * uniform(0.97, 1.03)
 
     @property
@@ -65,6 +69,12 @@ class Place:
     def longest_pause(self) -> float:
         """For how many seconds at most it does not look."""
         return LONGEST_PAUSE * min(self.position, 5)
+
+    def _pace(self) -> float:
+        """Return how long one run and its hand-over took since this waiter came."""
+        if self._first is None or self._record is None or self._record.token <= self._first[1]:
+            return 0.0
+        return (self._since - self._first[0]) / (self._record.token - self._first[1])
 
     def _usual_length(self) -> float | None:
         run = {} if self._record is None else self._record.last_run or {}
