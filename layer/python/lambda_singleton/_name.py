@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -80,6 +79,8 @@ def _scalar(name: str, key: Key, value: object) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, bool | int | float):
+        import json
+
         # Neither NaN, nor infinity, nor a number too long to be written down.
         with suppress(ValueError):
             return json.dumps(value, allow_nan=False)
