@@ -50,7 +50,7 @@ rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its tes
 bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
 	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks $(BENCH)
 
-bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the same in little more than a minute
+bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the same, to see that it works: a minute and a half
 	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short $(BENCH)
 
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform

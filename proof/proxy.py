@@ -75,8 +75,7 @@ class Proxy:
             def do_POST(self) -> None:
                 self.serve(proxy)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -88,6 +87,12 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Many clients may knock at the same moment.
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):
