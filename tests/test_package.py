@@ -44,8 +44,8 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
         "mypy_boto3_dynamodb",  # for the type checker
     }
     heavy = (
-        "{'asyncio', 'boto3', 'botocore', 'ctypes', 'dataclasses', 'email', 'inspect', 'jmespath', 'json',"
-        " 'random', 'socket'} & set(sys.modules)"
+        "{'asyncio', 'boto3', 'botocore', 'ctypes', 'dataclasses', 'email', 'inspect',"
+        " 'jmespath', 'json', 'random', 'socket'} & set(sys.modules)"
     )
     program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); before = set(sys.modules)"
     program += f"; import lambda_singleton; print({heavy} - before)"
