@@ -60,7 +60,8 @@ done
 # The oldest boto3. Processes of their own would not know the engine's address.
 in_background "the oldest boto3" env PYTHONPATH=layer/python .venv-oldest/bin/python -m pytest -q \
     -p no:cacheprovider tests/test_store_contract.py tests/test_dynamodb.py tests/test_fencing.py \
-    tests/test_proxy.py
+    tests/test_proxy.py \
+    --deselect tests/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself
 
 # An engine that shows no refusals, and knows no TTL.
 on_dynalite() {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,6 +16,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
+import lambda_singleton
 from lambda_singleton import (
     DynamoDBStore,
     Lease,
@@ -204,6 +208,40 @@ class TestLostReplies:
         lease.release()
         assert not lease.lost
         assert Lock(name, 30, store=store).acquire().token == lease.token + 1
+
+
+class TestTheClient:
+    """Made by boto3 where it is in use, and by botocore alone where it is not."""
+
+    PROGRAM = """
+import gc, sys
+{first}
+from lambda_singleton import Lock
+Lock("{name}", 30).acquire().release()
+print("boto3" in sys.modules, gc.isenabled())
+"""
+
+    @pytest.mark.parametrize(("first", "uses_boto3"), [("", False), ("import boto3", True)])
+    def test_does_not_load_boto3_for_itself(
+        self, lambda_variables: Mapping[str, str], name: str, first: str, uses_boto3: bool
+    ) -> None:
+        layer = Path(lambda_singleton.__file__).parent.parent
+        shown = subprocess.run(
+            [sys.executable, "-c", self.PROGRAM.format(first=first, name=name)],
+            env={**lambda_variables, "PYTHONPATH": str(layer)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.split() == [str(uses_boto3), "True"]
+
+    def test_is_made_in_boto3s_default_session(
+        self, table: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name="eu-west-3"))
+        store = DynamoDBStore(table)
+        store.prepare(timeout=2.5)
+        assert store._client(2.5).meta.region_name == "eu-west-3"
 
 
 class TestErrors:

@@ -38,6 +38,7 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
     imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
     needed = {name for path in PACKAGE.glob("*.py") for name in imports.findall(path.read_text())}
     assert needed - sys.stdlib_module_names - {"lambda_singleton"} == {
+        "boto3",
         "botocore",
         "demo",  # the command, from a checkout
         "jmespath",  # comes with boto3

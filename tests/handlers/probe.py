@@ -23,7 +23,6 @@ def answers(event: Any, context: Any, lease: Lease) -> dict[str, Any]:
         "pid": os.getpid(),
         "threads": threading.active_count(),
         "main_thread": threading.current_thread() is threading.main_thread(),
-        "boto3_from": sys.modules["boto3"].__file__,
         "variables": {key: os.environ[key] for key in os.environ if "LAMBDA" in key},
     }
 

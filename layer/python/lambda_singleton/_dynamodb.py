@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache, lru_cache
@@ -276,7 +276,6 @@ class DynamoDBStore:
         with _no_garbage_collection():
             try:
                 from botocore.config import Config
-                from botocore.session import get_session
             except ImportError as error:
                 raise LeaseConfigError(
                     "DynamoDBStore needs boto3, which Lambda's Python runtimes have; elsewhere:"
@@ -287,13 +286,11 @@ class DynamoDBStore:
                 connect_timeout=timeout * 0.4,
                 read_timeout=timeout * 0.6,
                 retries={"mode": "standard", "total_max_attempts": 1},
+                # What is sent is made in here, and DynamoDB looks at it anyway.
+                parameter_validation=False,
             )
-            # Where boto3 is in use its session has read all that a client needs; where it is not,
-            # botocore alone is enough.
-            boto3 = sys.modules.get("boto3")
-            make: Any = boto3.client if boto3 is not None else get_session().create_client
             try:
-                client: DynamoDBClient = make("dynamodb", config=config)
+                client: DynamoDBClient = _client_maker()("dynamodb", config=config)
             except Exception as error:
                 raise self._explain(error, "UpdateItem") from _quotable(error)
             return client
@@ -374,6 +371,29 @@ class DynamoDBStore:
             return LeaseConfigError(f"boto3 could not send {action} to table {table!r}: {error}")
         # A reply that breaks off or makes no sense: nobody knows what was applied.
         return LeaseStoreError(f"no usable reply for table {table!r}: {error!r}")
+
+
+def _client_maker() -> Callable[..., Any]:
+    """Return what makes clients: boto3 where it is in use, or else botocore alone."""
+    if "boto3" in sys.modules:
+        # Another thread may be importing it just now: this waits.
+        import boto3
+
+        return boto3.client
+    from botocore.loaders import Loader
+    from botocore.session import get_session
+
+    class OnlyDynamoDB(Loader):
+        """Does not look through the folders of some 400 services: a third of making a client."""
+
+        def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002
+            return ["dynamodb"]
+
+    session = get_session()
+    path = os.path.expanduser(session.get_config_variable("data_path") or "")
+    loader = OnlyDynamoDB(extra_search_paths=path.split(os.pathsep) if path else None)
+    session.register_component("data_loader", loader)
+    return session.create_client
 
 
 @contextmanager
