@@ -10,10 +10,11 @@ for input in requirements/*.in; do
         "$input" --output-file "${input%.in}.txt"
 done
 rm -rf .venv-lock
-# Funding addresses are the only others in npm's lock file.
-(cd requirements/dynalite && npm install --package-lock-only --omit-lockfile-registry-resolved \
-    --no-audit --no-fund >/dev/null)
-python3 - requirements/dynalite/package-lock.json <<'PYTHON'
+# Funding addresses are the only others in npm's lock files.
+for folder in requirements/dynalite benchmarks/node; do
+    (cd "$folder" && npm install --package-lock-only --omit-lockfile-registry-resolved \
+        --no-audit --no-fund >/dev/null)
+    python3 - "$folder/package-lock.json" <<'PYTHON'
 import json, pathlib, sys
 
 path = pathlib.Path(sys.argv[1])
@@ -22,3 +23,4 @@ for package in lock["packages"].values():
     package.pop("funding", None)
 path.write_text(json.dumps(lock, indent=2) + "\n")
 PYTHON
+done
