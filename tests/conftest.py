@@ -96,6 +96,13 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
+def without_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pause is as long as it can be."""
+    for module in ("_backoff", "_renewal"):
+        monkeypatch.setattr(f"lambda_singleton.{module}.uniform", lambda a, b: b)
+
+
+@pytest.fixture
 def memory(clock: FakeClock) -> MemoryStore:
     return MemoryStore(clock=clock)
 

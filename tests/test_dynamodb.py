@@ -27,10 +27,13 @@ from lambda_singleton import (
     Lock,
     singleton,
 )
+from lambda_singleton._protocol import ForceRelease, Operation, Release, Renew
 from local_lambda import Engine
 from proof.proxy import Fault, Proxy
 
-from .fakes import Context
+from .fakes import START, Context, acquire
+
+START_MS = round(START * 1000)
 
 
 class Wire:
@@ -158,6 +161,23 @@ class TestRequests:
         assert expiration() == pytest.approx(week + 30, abs=3)
         lease.release()
         assert expiration() == pytest.approx(week, abs=3)
+
+    def test_the_ttl_moves_with_every_use(
+        self, store: DynamoDBStore, wire: Wire, table: str, name: str
+    ) -> None:
+        free = Release(name, "a", 1_000, free_at=None, last_run={})
+        uses: list[Operation] = [
+            acquire(name, "a", now=0),
+            Renew(name, "a", expires_at=START_MS + 40_000),
+            free._replace(now=START_MS + 10_000),
+            acquire(name, "a", now=20),
+            free._replace(free_at=START_MS + 45_000),
+            ForceRelease(name, START_MS + 46_000),
+        ]
+        for operation in uses:
+            assert store.execute(operation, timeout=2).applied
+            item = wire.client.get_item(TableName=table, Key={"id": {"S": name}})["Item"]
+            assert int(item["expiration"]["N"]) == operation.in_use_until // 1000 + 7 * 24 * 3600
 
     def test_the_row_is_as_documented(
         self, store: DynamoDBStore, wire: Wire, table: str, name: str

@@ -23,6 +23,7 @@ from lambda_singleton import (
     MemoryStore,
     singleton,
 )
+from lambda_singleton._hold import Hold
 from lambda_singleton._interrupt import MainThreadInterruption
 from lambda_singleton._protocol import Operation, Renew
 from lambda_singleton._store import Reply
@@ -215,6 +216,27 @@ def test_it_is_never_raised_in_the_packages_own_code() -> None:
         interruption.disarm()
 
 
+class Deaf:
+    """An interruption that cannot be delivered."""
+
+    delivered = False
+
+    def arm(self) -> None: ...
+
+    def send(self) -> None: ...
+
+    def disarm(self) -> None: ...
+
+
+def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
+    hold = Hold(Lock("x", 30, store=MemoryStore()).acquire(), "interrupt")
+    hold._interruption = interruption = Deaf()
+    assert 0 < hold._interrupt() < 0.1
+    interruption.delivered = True
+    assert hold._interrupt() == 1, "then there is time to clean up"
+    assert 0 < hold._interrupt() < 0.1
+
+
 def test_an_outer_lease_interrupts_through_an_inner_one(store: LosingStore) -> None:
     inner = MemoryStore()
     with pytest.raises(LeaseLostError) as lost, Lock("outer", DURATION, store=store):  # noqa: SIM117
@@ -335,18 +357,23 @@ class TestReport:
         self, store: LosingStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         called = threading.Event()
+        calls = 0
 
         def broken(lease: Lease) -> None:
+            nonlocal calls
+            calls += 1
             called.set()
             raise ValueError("on_lost is broken")
 
         @singleton("x", DURATION, on_lost=broken, store=store)
         def handler(event: object, context: object) -> None:
             called.wait(FOREVER)
+            time.sleep(0.2)
 
         with pytest.raises(LeaseLostError):
             handler({}, None)
         assert "on_lost is broken" in caplog.text
+        assert calls == 1
 
 
 def test_losing_one_lease_does_not_stop_the_wait_for_another() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lambda_singleton import LeaseLostError, LeaseStoreError, Lock, MemoryStore
+from lambda_singleton import LeaseLostError, LeaseStoreError, Lock, MemoryStore, singleton
 from lambda_singleton._protocol import Operation
 from lambda_singleton._store import Reply
 
-from .fakes import START, FakeClock, FaultyStore, acquire
+from .fakes import START, Context, FakeClock, FaultyStore, acquire
 
 
 @pytest.fixture
@@ -31,6 +31,12 @@ def test_it_counts_down(lock: Lock, clock: FakeClock) -> None:
     clock.now += 0.5
     assert lease.remaining() == 0
     assert lease.lost
+
+
+def test_nothing_remains_of_one_that_has_ended(lock: Lock, clock: FakeClock) -> None:
+    lease = lock.acquire()
+    clock.now += 31
+    assert lease.remaining() == 0
 
 
 def test_it_believes_the_more_pessimistic_clock(lock: Lock, clock: FakeClock) -> None:
@@ -147,7 +153,17 @@ def test_a_renewal_that_fails_leaves_the_lease_until_its_end(
     lease.renew()
 
 
-def test_a_stolen_lease_says_so(lock: Lock, store: FaultyStore) -> None:
+def test_a_renewal_waits_longer_before_each_further_try(
+    lock: Lock, store: FaultyStore, clock: FakeClock, without_jitter: None
+) -> None:
+    lease = lock.acquire()
+    store.faults = ["unreachable"] * 3
+    with pytest.raises(LeaseStoreError):
+        lease.renew()
+    assert clock.sleeps == [0.05, 0.1]
+
+
+def test_a_stolen_lease_says_so(lock: Lock, store: FaultyStore, clock: FakeClock) -> None:
     lease = lock.acquire()
     store.force_release("x")
     assert not lease.lost, "nobody has told it yet"
@@ -156,6 +172,12 @@ def test_a_stolen_lease_says_so(lock: Lock, store: FaultyStore) -> None:
     assert lost.value.reason == "stolen"
     assert lease.lost
     assert lease.remaining() == 0
+    clock.now += 31
+    with pytest.raises(LeaseLostError) as lost:
+        lease.check()
+    assert lost.value.reason == "stolen"
+    lease.release()
+    assert store.sent == ["Acquire", "Renew"], "nothing is left to give back"
 
 
 def test_a_store_that_returns_no_row_takes_the_lease_as_well(
@@ -202,7 +224,7 @@ class TestRelease:
         assert store.sent == ["Acquire", "Release", "Acquire"]
         assert not lease.lost
 
-    def test_ends_the_lease_for_its_holder(self, lock: Lock) -> None:
+    def test_ends_the_lease_for_its_holder(self, lock: Lock, clock: FakeClock) -> None:
         lease = lock.acquire()
         lease.release()
         assert lease.remaining() == 0
@@ -211,6 +233,8 @@ class TestRelease:
             lease.check()
         with pytest.raises(LeaseLostError):
             lease.renew()
+        clock.now += 31
+        assert not lease.lost
 
     def test_whose_reply_is_lost_is_a_release(self, lock: Lock, store: FaultyStore) -> None:
         lease = lock.acquire()
@@ -218,6 +242,38 @@ class TestRelease:
         lease.release()
         assert not lease.lost
         assert lock.acquire().token == lease.token + 1
+
+    def test_finds_out_that_the_lease_was_stolen(self, lock: Lock, store: FaultyStore) -> None:
+        lease = lock.acquire()
+        store.force_release("x")
+        lease.release()
+        with pytest.raises(LeaseLostError) as lost:
+            lease.check()
+        assert lost.value.reason == "stolen"
+
+    def test_waits_longer_before_each_further_try(
+        self, lock: Lock, store: FaultyStore, clock: FakeClock, without_jitter: None
+    ) -> None:
+        lease = lock.acquire()
+        store.faults = ["unreachable"] * 2
+        lease.release()
+        assert clock.sleeps == [0.05, 0.1]
+
+    @pytest.mark.parametrize(("left", "tries"), [(4.9, 1), (5, 1), (5.1, 2), (7.6, 3)])
+    def test_is_tried_again_only_if_there_is_time(
+        self, store: FaultyStore, clock: FakeClock, left: float, tries: int
+    ) -> None:
+        def unreachable(operation: Operation) -> Reply:
+            clock.now += 2.5
+            raise LeaseStoreError("unreachable")
+
+        @singleton("x", store=store)
+        def handler(event: object, context: object) -> None:
+            clock.now += 60 - left
+            store.faults = [unreachable] * 9
+
+        handler({}, Context(60_000))
+        assert store.sent == ["Acquire"] + ["Release"] * tries
 
     def test_of_a_lease_that_somebody_else_holds_changes_nothing(
         self, lock: Lock, store: FaultyStore, clock: FakeClock
@@ -269,6 +325,10 @@ class TestRelease:
         clock.now += 30.5
         lease.release()
         assert lease.lost
+        row = store.inner.get("x")
+        assert row is not None
+        assert row.last_run is not None
+        assert row.last_run["outcome"] == "lost"
         lock.acquire()
 
     def test_writes_down_the_run(self, lock: Lock, store: FaultyStore, clock: FakeClock) -> None:

@@ -10,7 +10,7 @@ import pytest
 from lambda_singleton import LeaseHeldError, LeaseRecord, Lock, MemoryStore
 from lambda_singleton._clock import utc
 from lambda_singleton._line import FIRST_GUESS, Place
-from lambda_singleton._protocol import Operation
+from lambda_singleton._protocol import Acquire, Operation
 from lambda_singleton._store import Reply
 from proof.simulation import Client, Weather, World
 
@@ -66,6 +66,21 @@ def test_without_one_it_waits_all_the_same(store: FaultyStore, clock: FakeClock)
     store.faults = [None, "unreachable"]
     Lock("x", 3, store=store).acquire(wait=60)
     assert clock.now == pytest.approx(4, abs=0.002)
+
+
+def test_none_is_given_once_the_lease_is_free(store: FaultyStore) -> None:
+    holder = Lock("x", 3, store=store).acquire()
+
+    def after_the_release(operation: Operation) -> Reply:
+        holder.release()
+        return store.inner.execute(operation, timeout=1)
+
+    store.faults = [None, after_the_release]
+    Lock("x", 3, store=store).acquire(wait=60)
+    assert store.sent == ["Acquire", "Acquire", "TakeTicket", "Release", "Acquire"]
+    (*_, last) = store.requests
+    assert isinstance(last, Acquire)
+    assert last.ticket is None
 
 
 def test_the_first_comes_when_the_run_should_be_over(clock: FakeClock) -> None:

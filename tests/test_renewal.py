@@ -7,7 +7,7 @@ import pytest
 from lambda_singleton import Lease, LeaseStoreError, Lock, MemoryStore
 from lambda_singleton._acquire import acquisition, run
 from lambda_singleton._protocol import Operation
-from lambda_singleton._renewal import Renewal
+from lambda_singleton._renewal import Keeper, Renewal
 from lambda_singleton._store import Reply
 from lambda_singleton._term import Term
 
@@ -33,11 +33,14 @@ def play(renewal: Renewal, clock: FakeClock, until: float) -> None:
         clock.now = min(until, clock.now + max(delay, 0.001))
 
 
-def test_a_lease_is_renewed_at_a_third_of_it(store: FaultyStore, clock: FakeClock) -> None:
-    lease = take(store, 30)
-    play(Renewal(lease), clock, until=10)
+@pytest.mark.parametrize("duration", [0.3, 1, 30])
+def test_a_lease_is_renewed_at_a_third_of_it(
+    store: FaultyStore, clock: FakeClock, duration: float
+) -> None:
+    lease = take(store, duration)
+    play(Renewal(lease), clock, until=duration / 3)
     assert store.sent == ["Acquire", "Renew"]
-    assert lease.remaining() > 27
+    assert lease.remaining() > 0.9 * duration
 
 
 def test_an_hour_takes_no_more_renewals_than_needed(store: FaultyStore, clock: FakeClock) -> None:
@@ -71,15 +74,35 @@ def test_a_lease_that_lasts_as_long_as_the_invocation_needs_none(
     assert Renewal(take(store, duration, deadline)).needed is needed
 
 
+@pytest.mark.parametrize(("duration", "given_up_at"), [(30, 29), (5, 4.5)])
 def test_a_failed_renewal_is_tried_again_until_the_leases_end(
-    store: FaultyStore, clock: FakeClock
+    store: FaultyStore, clock: FakeClock, duration: float, given_up_at: float
 ) -> None:
-    lease = take(store, 30)
+    lease = take(store, duration)
     store.faults = ["unreachable"] * 999
     play(Renewal(lease), clock, until=60)
     assert lease.lost
     assert store.sent.count("Renew") >= 5
-    assert clock.now == pytest.approx(29, abs=0.01), "a second before the end, to clean up"
+    assert clock.now == pytest.approx(given_up_at, abs=0.01), "before the end, to clean up"
+
+
+def test_it_is_tried_again_soon_and_then_more_rarely(
+    store: FaultyStore, clock: FakeClock, without_jitter: None
+) -> None:
+    sent_at: list[float] = []
+
+    def unreachable(operation: Operation) -> Reply:
+        sent_at.append(clock.now)
+        raise LeaseStoreError("unreachable")
+
+    def reached(operation: Operation) -> Reply:
+        sent_at.append(clock.now)
+        return store.inner.execute(operation, timeout=1)
+
+    lease = take(store, 30)
+    store.faults = [*[unreachable] * 5, reached, unreachable, reached]
+    play(Renewal(lease), clock, until=40)
+    assert sent_at == pytest.approx([10, 10.5, 11.5, 13.5, 16, 18.5, 28.5, 29])
 
 
 def test_a_store_that_recovers_saves_the_lease(store: FaultyStore, clock: FakeClock) -> None:
@@ -98,6 +121,18 @@ def test_an_unexpected_refusal_is_tried_again_as_well(store: FaultyStore, clock:
     store.faults = [broken, broken]
     play(Renewal(lease), clock, until=20)
     lease.check()
+
+
+def test_nothing_unexpected_ends_the_thread(
+    store: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    lease = take(store, 30)
+    keeper = Keeper(Renewal(lease), lease, tell=lambda: None)
+    assert keeper._guarded(broken) == 0.1
+    assert "unexpected error, going on" in caplog.text
 
 
 def test_no_request_is_sent_that_might_hang_beyond_the_end(
@@ -127,6 +162,17 @@ def test_a_frozen_process_sends_nothing_when_it_wakes_up(
     assert lease.lost
 
 
+def test_one_that_wakes_up_in_the_last_moment_sends_nothing_either(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    clock.now += 29.5
+    assert renewal.step() is None
+    assert store.sent == ["Acquire"]
+    assert lease.lost
+
+
 def test_also_when_only_the_wall_clock_went_on(store: FaultyStore, clock: FakeClock) -> None:
     lease = take(store, 30)
     renewal = Renewal(lease)
@@ -142,6 +188,16 @@ def test_a_stolen_lease_is_noticed_with_the_next_renewal(
     store.force_release("x")
     play(Renewal(lease), clock, until=11)
     assert lease._loss == "stolen"
+
+
+def test_a_lease_that_was_released_by_hand_is_not_lost(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    lease.release()
+    assert renewal.step() is None
+    assert not lease.lost
 
 
 class TestManagedInstances:
@@ -163,6 +219,23 @@ class TestManagedInstances:
         play(renewal, clock, until=70)
         assert lease.lost
         assert clock.now == pytest.approx(60, abs=0.01)
+
+    def test_also_before_the_next_renewal(
+        self, store: FaultyStore, clock: FakeClock, without_jitter: None
+    ) -> None:
+        lease = take(store, 2.8, deadline=0.85)
+        play(Renewal(lease), clock, until=2)
+        assert lease.lost
+        assert clock.now == pytest.approx(0.85, abs=0.01)
+
+    def test_a_lease_that_cannot_be_renewed_ends_as_anywhere(
+        self, store: FaultyStore, clock: FakeClock
+    ) -> None:
+        lease = take(store, 30, deadline=60)
+        store.faults = ["unreachable"] * 999
+        play(Renewal(lease), clock, until=70)
+        assert lease.lost
+        assert clock.now == pytest.approx(29, abs=0.01)
 
 
 def test_manual_leases_are_renewed_by_nobody(store: FaultyStore, clock: FakeClock) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import inspect
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +21,7 @@ from lambda_singleton import (
     LeaseConfigError,
     LeaseError,
     LeaseHeldError,
+    LeaseLostError,
     LeaseStoreError,
     Lock,
     MemoryStore,
@@ -26,6 +29,7 @@ from lambda_singleton import (
     singleton,
 )
 from lambda_singleton._protocol import Operation
+from lambda_singleton._renewal import Keeper
 from lambda_singleton._store import Reply
 
 from .fakes import START, Context, FakeClock, FaultyStore
@@ -134,6 +138,21 @@ class TestTheHandler:
 
         assert handler({}, None) == "done"
 
+    def test_does_not_run_where_no_thread_can_be_started(
+        self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        @singleton("x", 30, store=store)
+        def handler(event: object, context: object) -> None:
+            pytest.fail("must not run")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(LeaseError, match="cannot be renewed"):
+            handler({}, None)
+        assert store.sent == ["Acquire", "Release"]
+
     def test_may_raise_a_held_error_of_its_own(self, store: FaultyStore) -> None:
         @singleton("x", 30, on_held="skip", store=store)
         def handler(event: object, context: object) -> None:
@@ -152,16 +171,19 @@ class TestTheHandler:
 
 class TestTheLease:
     def test_lasts_as_long_as_the_invocation_without_a_duration(
-        self, store: FaultyStore, threads: int
+        self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         @singleton("x", store=store)
-        def handler(event: object, context: object) -> int:
-            return threading.active_count()
+        def handler(event: object, context: object) -> str:
+            return "ran"
 
-        assert handler({}, Context(60_000)) == threads
+        monkeypatch.setattr(
+            Keeper, "start", lambda keeper: pytest.fail("there is nothing to renew")
+        )
+        assert handler({}, Context(900_000)) == "ran"
         assert store.sent == ["Acquire", "Release"]
         (acquired, _) = store.requests
-        assert acquired.in_use_until == round((START + 62) * 1000)
+        assert acquired.in_use_until == round((START + 902) * 1000)
 
     def test_ends_with_the_invocation_if_the_duration_is_longer(
         self, store: FaultyStore, threads: int
@@ -186,6 +208,13 @@ class TestTheLease:
         assert store.sent[0] == "Acquire"
         assert store.sent[-1] == "Release"
         assert store.sent.count("Renew") >= 3
+
+    def test_is_renewed_by_a_thread_that_keeps_no_process_alive(self, store: FaultyStore) -> None:
+        @singleton("x", 30, store=store)
+        def handler(event: object, context: object) -> list[bool]:
+            return [each.daemon for each in threading.enumerate() if each.name == "lease x"]
+
+        assert handler({}, None) == [True]
 
     @pytest.mark.parametrize("duration", [timedelta(seconds=30), 30, 30.0])
     def test_takes_seconds_or_a_timedelta(
@@ -297,6 +326,18 @@ class TestTheLease:
         clock.now += 60
         assert handler({}, None) == "ran"
 
+    def test_a_minimum_hold_that_is_over_leaves_a_free_row(
+        self, store: FaultyStore, clock: FakeClock
+    ) -> None:
+        @singleton("x", 30, min_hold=10, store=store)
+        def handler(event: object, context: object) -> None:
+            clock.now += 11
+
+        handler({}, None)
+        row = store.inner.get("x")
+        assert row is not None
+        assert (row.owner, row.expires_at) == (None, None)
+
 
 class TestOnHeld:
     @pytest.fixture(autouse=True)
@@ -362,13 +403,16 @@ class TestBadArguments:
 
     @pytest.mark.parametrize(
         "duration",
-        [0, -1, float("nan"), float("inf"), 1e9, "30", True, timedelta(0), timedelta(days=400)],
+        [0, -1, float("nan"), float("inf"), 86_401, "30", True, timedelta(0), timedelta(days=400)],
     )
     def test_duration(self, duration: Any) -> None:
         with pytest.raises(LeaseConfigError, match="duration"):
             singleton("x", duration)
         with pytest.raises(LeaseConfigError, match="duration"):
             Lock("x", duration)
+
+    def test_but_not_the_longest_of_each(self, store: FaultyStore) -> None:
+        assert Lock("x" * 2048, timedelta(days=1), store=store).acquire().remaining() == 86_400
 
     @pytest.mark.parametrize("value", [-1, float("nan"), "1", None])
     @pytest.mark.parametrize("parameter", ["wait", "min_hold"])
@@ -486,6 +530,11 @@ class TestKeys:
             held(event, key)
         assert store.sent == []
 
+    def test_an_expression_needs_jmespath(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "jmespath", None)
+        with pytest.raises(LeaseConfigError, match="needs the package jmespath"):
+            singleton("x", 30, key="tenant")
+
     def test_a_bad_expression_is_refused_at_once(self) -> None:
         with pytest.raises(LeaseConfigError, match="JMESPath"):
             singleton("x", 30, key="a[")
@@ -505,7 +554,7 @@ class TestAsync:
         assert threading.active_count() == threads
 
     def test_the_loop_runs_on_while_it_waits(self) -> None:
-        store = MemoryStore()
+        store = FaultyStore(MemoryStore())
         holder = Lock("x", 30, store=store).acquire()
 
         async def main() -> int:
@@ -519,6 +568,7 @@ class TestAsync:
             return lease.token
 
         assert asyncio.run(main()) == holder.token + 1
+        assert store.looks < 10
 
     def test_a_cancelled_wait_leaves_nothing_behind(self) -> None:
         store = MemoryStore()
@@ -557,6 +607,50 @@ class TestAsync:
         asyncio.run(main())
         assert store.sent == ["Acquire", "Release"]
 
+    def test_a_lost_reply_is_asked_for_again(self, store: FaultyStore) -> None:
+        store.faults = ["reply lost"]
+        lease = asyncio.run(Lock("x", 30, store=store).acquire_async())
+        assert store.sent == ["Acquire", "Acquire"]
+        lease.check()
+
+    def test_a_cancellation_is_not_replaced_by_the_stores_error(self, store: FaultyStore) -> None:
+        reached, cancelled = threading.Event(), threading.Event()
+
+        def fails(operation: Operation) -> Reply:
+            reached.set()
+            cancelled.wait()
+            raise LeaseStoreError("unreachable")
+
+        store.faults = [fails]
+
+        async def main() -> None:
+            acquiring = asyncio.create_task(Lock("x", 30, store=store).acquire_async())
+            await asyncio.to_thread(reached.wait)
+            acquiring.cancel()
+            await asyncio.sleep(0)
+            cancelled.set()
+            with pytest.raises(asyncio.CancelledError):
+                await acquiring
+
+        asyncio.run(main())
+        assert store.sent == ["Acquire"]
+
+    def test_a_lease_that_cannot_be_renewed_is_given_back(
+        self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(keeper: Keeper) -> None:
+            raise LeaseError("no thread")
+
+        monkeypatch.setattr(Keeper, "start", refuse)
+
+        @singleton("x", 30, store=store)
+        async def handler(event: object, context: object) -> None:
+            pytest.fail("must not run")
+
+        with pytest.raises(LeaseError, match="no thread"):
+            asyncio.run(handler({}, None))
+        assert store.sent == ["Acquire", "Release"]
+
     def test_a_cancelled_handler_gives_its_lease_back(self, store: FaultyStore) -> None:
         async def main() -> None:
             async def work() -> None:
@@ -571,6 +665,50 @@ class TestAsync:
 
         asyncio.run(main())
         assert store.sent == ["Acquire", "Release"]
+
+    def test_one_that_is_cancelled_while_it_does_so_finishes_that(self, store: FaultyStore) -> None:
+        reached, cancelled = threading.Event(), threading.Event()
+
+        def slow(operation: Operation) -> Reply:
+            reached.set()
+            cancelled.wait()
+            return store.inner.execute(operation, timeout=1)
+
+        async def work() -> None:
+            async with Lock("x", 30, store=store):
+                store.faults = [slow]
+
+        async def main() -> None:
+            working = asyncio.create_task(work())
+            await asyncio.to_thread(reached.wait)
+            working.cancel()
+            await asyncio.sleep(0)
+            cancelled.set()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+            row = store.inner.get("x")
+            assert row is not None
+            assert row.owner is None
+
+        asyncio.run(main())
+
+    def test_a_cancellation_is_not_replaced_by_a_loss(
+        self, store: FaultyStore, clock: FakeClock
+    ) -> None:
+        async def main() -> None:
+            async def work() -> None:
+                async with Lock("x", 30, store=store) as lease:
+                    clock.now += 60
+                    assert lease.lost
+                    await asyncio.sleep(30)
+
+            working = asyncio.create_task(work())
+            await asyncio.sleep(0.05)
+            working.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await working
+
+        asyncio.run(main())
 
 
 class TestLock:
@@ -596,6 +734,20 @@ class TestLock:
             thread.join()
         assert most == 1
         record = store.get("x")
+        assert record is not None
+        assert record.owner is None
+
+    def test_each_block_is_left_with_its_own_lease(self, store: FaultyStore) -> None:
+        lock = Lock("x", 30, store=store)
+        with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+            first.submit(lock.__enter__).result()
+            store.force_release("x")
+            lease = second.submit(lock.__enter__).result()
+            with pytest.raises(LeaseLostError):
+                first.submit(lock.__exit__, None, None, None).result()
+            lease.check()
+            second.submit(lock.__exit__, None, None, None).result()
+        record = store.inner.get("x")
         assert record is not None
         assert record.owner is None
 

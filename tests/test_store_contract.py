@@ -159,11 +159,27 @@ def test_a_release_frees_the_lease_at_once_and_keeps_the_token(
     assert row(store, name).last_run == {"outcome": "succeeded"}
 
 
-def test_a_minimum_hold_outlasts_the_release(store: LeaseStore, name: str) -> None:
+@pytest.mark.parametrize(("now", "granted"), [(19.999, False), (20, True), (20.5, True)])
+def test_a_minimum_hold_outlasts_the_release(
+    store: LeaseStore, name: str, now: float, granted: bool
+) -> None:
     applied(store, acquire(name, "a"))
     assert applied(store, release(name, "a", at=5, free_at=20))
-    assert not applied(store, acquire(name, "b", now=19.999))
-    assert applied(store, acquire(name, "b", now=20))
+    assert row(store, name).last_run == {"outcome": "succeeded"}
+    assert applied(store, acquire(name, "b", now=now)) is granted
+
+
+def test_a_rows_retention_counts_from_its_end(name: str) -> None:
+    assert acquire(name, "a").in_use_until == ms(30)
+    assert renew(name, "a", until=40).in_use_until == ms(40)
+    assert release(name, "a", at=5).in_use_until == ms(5)
+    assert release(name, "a", at=5, free_at=20).in_use_until == ms(20)
+    assert TakeTicket(name, now=ms(5)).in_use_until == ms(5)
+    assert ForceRelease(name, now=ms(5)).in_use_until == ms(5)
+
+
+def test_a_row_without_an_end_is_not_renewed(name: str) -> None:
+    assert not renew(name, "a", until=40).allows(LeaseRecord(name, 7, owner="a"))
 
 
 def test_a_renewal_after_the_release_does_not_bring_it_back(store: LeaseStore, name: str) -> None:
@@ -213,6 +229,27 @@ def test_tickets_are_given_while_it_is_held(store: LeaseStore, name: str) -> Non
     assert (row(store, name).tickets, row(store, name).served) == (2, 2)
 
 
+@pytest.mark.parametrize(("owner", "now"), [("a", 3600), ("c", 3600), ("b", 3599), ("b", 3601)])
+def test_neither_is_a_holder_that_came_since(
+    store: LeaseStore, name: str, owner: str, now: float
+) -> None:
+    applied(store, acquire(name, "b", now=3600))
+    seen = row(store, name)
+    store.force_release(name)
+    applied(store, acquire(name, owner, now=now))
+    assert not applied(store, acquire(name, "d", now=60, seen=seen))
+
+
+def test_times_are_kept_to_the_millisecond(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "a", now=0.001, duration=30.002))
+    assert row(store, name).expires_at == START + 30.003
+    assert row(store, name).duration == 30.002
+    applied(store, renew(name, "a", until=40.004))
+    assert row(store, name).expires_at == START + 40.004
+    applied(store, release(name, "a", at=5, free_at=20.005))
+    assert row(store, name).expires_at == START + 20.005
+
+
 def test_all_leases_are_listed(store: LeaseStore, name: str) -> None:
     for suffix in ("#a", "#b", "#c"):
         applied(store, acquire(name + suffix, "a"))
@@ -222,34 +259,43 @@ def test_all_leases_are_listed(store: LeaseStore, name: str) -> None:
 
 moments = st.integers(0, 6).map(lambda step: step * 0.5)
 owners = st.sampled_from(["a", "b"])
+AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease
 
 
 @st.composite
-def operations(draw: st.DrawFn) -> Acquire | Renew | Release | ForceRelease:
-    kind = draw(st.sampled_from([Acquire, Acquire, Renew, Release, ForceRelease]))
+def operations(draw: st.DrawFn) -> AnyOperation:
+    kind = draw(st.sampled_from([Acquire, Acquire, Renew, Release, TakeTicket, ForceRelease]))
     owner, now = draw(owners), draw(moments)
     if kind is Acquire:
-        return acquire("x", owner, now=now, duration=draw(moments), skew=draw(moments))
+        bid = acquire("x", owner, now=now, duration=draw(moments), skew=draw(moments))
+        return bid._replace(ticket=draw(st.none() | st.integers(1, 3)))
     if kind is Renew:
         return renew("x", owner, until=draw(moments))
     if kind is Release:
         return release("x", owner, at=now, free_at=draw(st.none() | moments))
+    if kind is TakeTicket:
+        return TakeTicket("x", now=ms(now))
     return ForceRelease(name="x", now=ms(now))
 
 
 @settings(max_examples=60, deadline=None)
-@given(script=st.lists(operations(), min_size=1, max_size=8))
+@given(script=st.lists(st.tuples(operations(), st.integers(0, 4)), min_size=1, max_size=8))
 def test_the_expressions_and_the_python_say_the_same(
     dynamodb: DynamoDBStore,
     shows_refusals: bool,
-    script: list[Acquire | Renew | Release | ForceRelease],
+    script: list[tuple[AnyOperation, int]],
 ) -> None:
     name = f"same-{uuid.uuid4().hex}"
     memory = MemoryStore()
-    for step in script:
+    holders: list[LeaseRecord] = []
+    for step, watched in script:
         operation = step._replace(name=name)
+        if isinstance(operation, Acquire) and watched < len(holders):
+            operation = operation._replace(seen=holders[watched])
         expected = memory.execute(operation, timeout=2)
         reply = dynamodb.execute(operation, timeout=2)
         assert reply.applied == expected.applied
         if reply.applied or shows_refusals:
             assert reply.record == expected.record
+        if expected.record is not None and expected.record.owner is not None:
+            holders.append(expected.record)
