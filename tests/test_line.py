@@ -138,7 +138,12 @@ class Waiter(Client):
         self.run = ""
         self.sleep(1e6)
 
+    def get(self, name: str) -> LeaseRecord | None:
+        self.looks.append(self.name)
+        return super().get(name)
+
     order: list[tuple[int, str]]
+    looks: list[str]
 
 
 class CountingWorld(World):
@@ -160,10 +165,12 @@ def test_many_are_served_in_good_time_with_few_requests(
     for seed in range(10):
         world = CountingWorld(random.Random(seed), CALM, [], tells_time=False)
         order: list[tuple[int, str]] = []
+        looks: list[str] = []
         for number in range(waiters):
             client = Waiter(world, f"{number:02}", offset=0, duration=30, starts_within=0.01)
-            client.order = order
+            client.order, client.looks = order, looks
         world.run(60)
         assert len(order) == waiters
         assert world.requests <= requests
+        assert len(looks) <= 2 * waiters, "who knows its turn does not look first"
         assert world.last_use <= seconds
