@@ -18,7 +18,7 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m lambda_singleton demo
 
-test: lint model examples tests tests-on-others  ## all that CI runs
+test: lint model rules examples tests tests-on-others  ## all that CI runs
 
 setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready  ## install what development needs
 
