@@ -25,6 +25,7 @@ from . import (
     minute,
     overhead,
     take_over,
+    telemetry,
     throughput,
 )
 from .bench import Bench
@@ -35,6 +36,7 @@ PARTS: Mapping[str, Callable[[Bench], list[Table]]] = {
     "counts": counts.measure,
     "cycle": cycle.measure,
     "overhead": overhead.measure,
+    "telemetry": telemetry.measure,
     "cold_start": cold_start.measure,
     "held": held.measure,
     "take_over": take_over.measure,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,6 +26,13 @@ class Request:
     event: Any
     deadline_ms: int
     function_arn: str
+    #: X-Ray's, sampled.
+    trace_id: str = field(
+        default_factory=lambda: (
+            f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}"
+            f";Parent={secrets.token_hex(8)};Sampled=1"
+        )
+    )
     answered: threading.Event = field(default_factory=threading.Event)
     payload: Any = None
     error: dict[str, Any] | None = None
@@ -94,6 +103,7 @@ def _handler_for(api: RuntimeApi) -> type[BaseHTTPRequestHandler]:
                 "Lambda-Runtime-Aws-Request-Id": request.request_id,
                 "Lambda-Runtime-Deadline-Ms": str(request.deadline_ms),
                 "Lambda-Runtime-Invoked-Function-Arn": request.function_arn,
+                "Lambda-Runtime-Trace-Id": request.trace_id,
                 "Content-Type": "application/json",
             }
             self._reply(200, headers, json.dumps(request.event).encode())

@@ -381,8 +381,8 @@ RULES = (
         "test_singleton.py::TestTheHandler::test_keeps_its_exception_when_the_release_fails_too",
         (
             HOLD,
-            "        except Exception as failure:\n            logger.warning(",
-            "        except ZeroDivisionError as failure:\n            logger.warning(",
+            "with suppress(Exception):",
+            "with suppress(ZeroDivisionError):",
         ),
     ),
     rule(

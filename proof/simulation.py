@@ -29,7 +29,8 @@ from lambda_singleton import (
     _renewal,
 )
 from lambda_singleton._acquire import acquisition, run
-from lambda_singleton._lease import Lease, logger
+from lambda_singleton._lease import Lease
+from lambda_singleton._logs import logger
 from lambda_singleton._protocol import Operation
 from lambda_singleton._renewal import Renewal
 from lambda_singleton._store import Reply
@@ -389,7 +390,7 @@ def simulate(
         patch.object(_backoff, "uniform", dice.uniform),
         patch.object(_line, "uniform", dice.uniform),
         patch.object(_renewal, "uniform", dice.uniform),
-        patch.object(logger, "disabled", True),
+        patch.object(logger(), "disabled", True),
     ):
         for number in range(dice.randint(2, 5)):
             Client(

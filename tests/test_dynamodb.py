@@ -194,6 +194,7 @@ class TestRequests:
             "duration_ms": "N",
             "holder": "M",
             "expiration": "N",
+            "taken_from": "S",
         }
         lease = Lock(name, 30, store=store).acquire()
         assert row() == held

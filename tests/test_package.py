@@ -36,17 +36,19 @@ def test_the_layer_holds_the_package_and_nothing_else() -> None:
 
 def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_used() -> None:
     imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
-    needed = {name for path in PACKAGE.glob("*.py") for name in imports.findall(path.read_text())}
+    needed = {name for path in PACKAGE.rglob("*.py") for name in imports.findall(path.read_text())}
     assert needed - sys.stdlib_module_names - {"lambda_singleton"} == {
+        "aws_lambda_powertools",  # for metrics, where it is installed
         "boto3",
         "botocore",
         "demo",  # the command, from a checkout
         "jmespath",  # comes with boto3
         "mypy_boto3_dynamodb",  # for the type checker
+        "rich",  # the command, where it is installed
     }
     heavy = (
-        "{'asyncio', 'boto3', 'botocore', 'ctypes', 'dataclasses', 'email', 'inspect',"
-        " 'jmespath', 'json', 'random', 'socket'} & set(sys.modules)"
+        "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses',"
+        " 'email', 'inspect', 'jmespath', 'json', 'logging', 'random', 'socket'} & set(sys.modules)"
     )
     program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); before = set(sys.modules)"
     program += f"; import lambda_singleton; print({heavy} - before)"
@@ -66,11 +68,15 @@ def test_the_wheel_is_the_layers_package(tmp_path: Path) -> None:
         requirements = re.findall(r"Requires-Dist: (.*)", archive.read(metadata).decode())
     shipped = {
         str(path.relative_to(PACKAGE.parent))
-        for path in PACKAGE.iterdir()
-        if path.suffix in (".py", ".typed")
+        for path in PACKAGE.rglob("*.*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert names == shipped
-    assert requirements == ["boto3>=1.26.164; extra == 'boto3'"]
+    assert requirements == [
+        "boto3>=1.26.164; extra == 'boto3'",
+        "boto3>=1.26.164; extra == 'cli'",
+        "rich>=13; extra == 'cli'",
+    ]
 
 
 def test_a_memory_store_is_a_lease_store() -> None:

@@ -180,16 +180,25 @@ def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
                 p["PolicyName"]
                 for p in stack.client("iam").list_policies(Scope="Local")["Policies"]
             ),
+            *(g["logGroupName"] for g in stack.client("logs").describe_log_groups()["logGroups"]),
+            *(
+                d["DashboardName"]
+                for d in stack.client("cloudwatch").list_dashboards()["DashboardEntries"]
+            ),
+            *(a["AlarmName"] for a in stack.client("cloudwatch").describe_alarms()["MetricAlarms"]),
         ]
     )
     assert stack.name not in names
     assert kinds == {
+        "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
         "AWS::DynamoDB::Table",
         "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Role",
         "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::Function",
         "AWS::Lambda::LayerVersion",
+        "AWS::Logs::LogGroup",
         "AWS::SQS::Queue",
         "AWS::Scheduler::Schedule",
         "AWS::StepFunctions::StateMachine",

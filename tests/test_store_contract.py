@@ -76,7 +76,17 @@ def test_an_unknown_lease_is_free(store: LeaseStore, name: str) -> None:
         expires_at=START + 30,
         holder={"request_id": "a"},
         duration=30,
+        taken_from="a",
     )
+
+
+def test_a_dead_holder_is_named_by_who_takes_over(store: LeaseStore, name: str) -> None:
+    applied(store, acquire(name, "dead"))
+    applied(store, acquire(name, "next", now=31))
+    assert row(store, name).taken_from == "dead"
+    applied(store, release(name, "next", 32))
+    applied(store, acquire(name, "last", now=33))
+    assert row(store, name).taken_from == "last"
 
 
 def test_a_held_lease_is_refused_and_tells_by_whom(

@@ -54,6 +54,7 @@ from ._hold import current_lease
 from ._lease import Lease
 from ._lock import Lock
 from ._memory import MemoryStore
+from ._observer import LeaseEvent, Observer, observe
 from ._singleton import Skipped, singleton
 from ._store import LeaseStore
 
@@ -68,6 +69,7 @@ __all__ = [
     "LeaseConfigError",
     "LeaseDeadlineError",
     "LeaseError",
+    "LeaseEvent",
     "LeaseHeldError",
     "LeaseInterrupt",
     "LeaseLostError",
@@ -76,9 +78,11 @@ __all__ = [
     "LeaseStoreError",
     "Lock",
     "MemoryStore",
+    "Observer",
     "Skipped",
     "current_lease",
     "fenced",
+    "observe",
     "singleton",
 ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +20,12 @@ from ._errors import (
     LeaseLostError,
     LeaseStoreError,
 )
-from ._lease import TRIES, Lease, logger
+from ._lease import TRIES, Lease
 from ._line import Place
+from ._logs import logger
+from ._observer import LeaseEvent, tell
 from ._protocol import Acquire, TakeTicket
-from ._store import LeaseStore
+from ._store import LeaseStore, Reply
 from ._term import Term
 
 if TYPE_CHECKING:
@@ -158,10 +161,47 @@ def acquisition(
     holder: Mapping[str, str],
     min_hold: float = 0.0,
 ) -> Steps:
-    """Take the lease, waiting up to `wait` seconds for it.
+    """Take the lease, waiting up to `wait` seconds for it, and tell how it went.
 
     Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`.
     """
+    clock = store.clock
+    began = clock.monotonic()
+    try:
+        lease, waited = yield from _acquisition(
+            store, name, term, wait=wait, holder=holder, min_hold=min_hold
+        )
+    except LeaseHeldError as error:
+        took = clock.monotonic() - began
+        tell(
+            LeaseEvent(
+                "skipped",
+                name,
+                clock.time(),
+                took=took,
+                holder=error.holder,
+                held_until=error.held_until,
+            )
+        )
+        raise
+    except LeaseError as error:
+        tell(LeaseEvent("failed", name, clock.time(), error=error))
+        raise
+    took = clock.monotonic() - began
+    lease._tell_acquired(took=took, waited=waited)
+    return lease
+
+
+def _acquisition(
+    store: LeaseStore,
+    name: str,
+    term: Term,
+    *,
+    wait: float,
+    holder: Mapping[str, str],
+    min_hold: float,
+) -> Generator[Step, Any, tuple[Lease, float]]:
+    # Returns the lease, and for how many seconds others have had it meanwhile.
     clock = store.clock
     timeout = term.timeout(clock.time())
     _refuse_late_start(term, clock.time())
@@ -193,11 +233,14 @@ def acquisition(
         place.note(record)
         return record
 
+    refused_at: float | None = None
     asked_for_a_ticket = False
     while True:
+        tried_at = clock.monotonic()
         outcome = yield from _try(store, term, bid, timeout, min_hold)
         if isinstance(outcome, Lease):
-            return outcome
+            return outcome, 0.0 if refused_at is None else tried_at - refused_at
+        refused_at = tried_at if refused_at is None else refused_at
         record = note(outcome)
         while True:
             time_left = give_up_at - clock.monotonic()
@@ -205,15 +248,11 @@ def acquisition(
                 raise _held(name, record, store)
             if not asked_for_a_ticket:
                 asked_for_a_ticket = True
-                ticket = TakeTicket(name, milliseconds(clock.time()))
-                try:
-                    reply = yield partial(store.execute, ticket, timeout=timeout)
-                except LeaseStoreError as error:
-                    logger.debug("no ticket for lease %r: %s", name, error)
-                else:
-                    record = note(reply.record or record)
-                    if reply.applied and record is not None:
-                        place.ticket = record.tickets
+                _tell_of_waiting(name, record, clock)
+                reply = yield from _take_ticket(store, name, timeout)
+                record = note(reply.record or record)
+                if reply.applied and record is not None:
+                    place.ticket = record.tickets
             # Never later than the holder's expiry needs, by either way to judge it.
             free_in = min(_free_in(record, store), observation.seconds_to_takeover)
             is_held = record is None or record.owner is not None
@@ -226,10 +265,21 @@ def acquisition(
             try:
                 record = note((yield partial(store.get, name)))
             except LeaseStoreError as error:
-                logger.debug("could not look at lease %r: %s", name, error)
+                logger().debug("could not look at lease %r: %s", name, error)
                 continue
             if bid().allows(record):
                 break
+
+
+def _take_ticket(store: LeaseStore, name: str, timeout: float) -> Generator[Step, Any, Reply]:
+    ticket = TakeTicket(name, milliseconds(store.clock.time()))
+    try:
+        reply: Reply = yield partial(store.execute, ticket, timeout=timeout)
+    except LeaseStoreError as error:
+        # It is only for the pace: one can wait without.
+        logger().debug("no ticket for lease %r: %s", name, error)
+        return Reply(applied=False)
+    return reply
 
 
 def _try(
@@ -268,6 +318,7 @@ def _try(
             expires_at=operation.expires_at / 1000,
             timeout=timeout,
             min_hold=min_hold,
+            taken_from=_dead_holder(reply.record),
         )
         try:
             lease._refuse_wrong_clock(reply, sent)
@@ -284,11 +335,20 @@ def _try(
     raise AssertionError("unreachable")
 
 
+def _dead_holder(record: LeaseRecord) -> str | None:
+    # A second try after a lost reply finds what the first one has written.
+    return None if record.taken_from == record.owner else record.taken_from
+
+
+def _tell_of_waiting(name: str, record: LeaseRecord | None, clock: Clock) -> None:
+    holder = None if record is None else record.holder
+    held_until = None if record is None else record.expires_at
+    tell(LeaseEvent("waiting", name, clock.time(), holder=holder, held_until=held_until))
+
+
 def _give_back(lease: Lease) -> None:
-    try:
+    with suppress(Exception):
         lease._release("not started")
-    except LeaseError as error:
-        logger.warning("lease %r could not be given back: %s", lease.name, error)
 
 
 def _refuse_late_start(term: Term, now: float) -> None:

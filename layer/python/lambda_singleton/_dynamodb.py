@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import Clock, milliseconds, seconds
 from ._errors import LeaseConfigError, LeaseError, LeaseStoreError
-from ._lease import logger
+from ._logs import logger
 from ._name import check_name
+from ._observer import LeaseEvent, tell
 from ._protocol import ForceRelease, Operation, Value
 from ._store import Reply
 from ._term import PATIENCE
@@ -180,7 +181,7 @@ class DynamoDBStore:
                     try:
                         record = self._decode(item)
                     except LeaseConfigError as error:
-                        logger.warning("not listed: %s", error)
+                        logger().warning("not listed: %s", error)
                         continue
                     if record is not None:
                         yield record
@@ -199,6 +200,7 @@ class DynamoDBStore:
         reply = self.execute(operation, timeout=PATIENCE)
         if not reply.applied or reply.record is None:
             raise LeaseConfigError(f"there is no lease {name!r} in table {self._table!r}")
+        tell(LeaseEvent("forced", name, self.clock.time(), token=reply.record.token))
         return reply.record
 
     def create_table(self) -> None:
@@ -217,7 +219,7 @@ class DynamoDBStore:
                     BillingMode="PAY_PER_REQUEST",
                 )
             except client.exceptions.ResourceInUseException:
-                logger.debug("table %r exists", table)
+                logger().debug("table %r exists", table)
             waiter = client.get_waiter("table_exists")
             waiter.wait(TableName=table, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
             self._check_key(client.describe_table(TableName=table)["Table"]["KeySchema"])
@@ -275,6 +277,7 @@ class DynamoDBStore:
     def _make_client(self, timeout: float) -> DynamoDBClient:
         with _no_garbage_collection():
             try:
+                import botocore
                 from botocore.config import Config
             except ImportError as error:
                 raise LeaseConfigError(
@@ -288,6 +291,8 @@ class DynamoDBStore:
                 retries={"mode": "standard", "total_max_attempts": 1},
                 # What is sent is made in here, and DynamoDB looks at it anyway.
                 parameter_validation=False,
+                # botocore composes its own from two dozen parts, twice for each request.
+                user_agent=f"lambda-singleton Botocore/{botocore.__version__}",
             )
             try:
                 client: DynamoDBClient = _client_maker()("dynamodb", config=config)
@@ -318,6 +323,7 @@ class DynamoDBStore:
                 duration=None if duration is None else duration / 1000,
                 tickets=_number(item, "tickets", _LAST_TOKEN) or 0,
                 served=_number(item, "served", _LAST_TOKEN) or 0,
+                taken_from=_text(item, "taken_from"),
             )
         except ValueError as error:
             raise self._not_a_lease(name, error) from None
@@ -430,7 +436,7 @@ def _warn_of_patience(client: DynamoDBClient, timeout: float) -> None:
     tries = retries.get("total_max_attempts") or retries.get("max_attempts", 4) + 1
     longest = tries * (config.connect_timeout + config.read_timeout)
     if longest > timeout:
-        logger.warning(
+        logger().warning(
             "the given client may take %.1f s for one request, more than the %.1f s that this lease"
             " allows for: a renewal that hangs can then outlast the lease. Make the client with"
             " short timeouts and retries={'total_max_attempts': 1}",

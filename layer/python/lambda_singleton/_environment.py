@@ -19,13 +19,18 @@ _default_store = DynamoDBStore()
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
+def is_on(switch: str) -> bool:
+    """Read an environment variable that is true or false, and false if it is not set."""
+    value = os.environ.get(switch, "").strip().lower() or "false"
+    try:
+        return _WORDS[value]
+    except KeyError:
+        raise LeaseConfigError(f"{switch} must be true or false, not {value!r}") from None
+
+
 def is_disabled() -> bool:
     """Read `SINGLETON_DISABLED`, and warn when it is on."""
-    value = os.environ.get(DISABLED, "").strip().lower() or "false"
-    try:
-        disabled = _WORDS[value]
-    except KeyError:
-        raise LeaseConfigError(f"{DISABLED} must be true or false, not {value!r}") from None
+    disabled = is_on(DISABLED)
     if disabled:
         warnings.warn(
             f"{DISABLED} is on: handlers run without a lease, several at a time", stacklevel=3

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._errors import LeaseInterrupt, NoLeaseError
 from ._interrupt import Interruption, TaskInterruption, interruption_of_this_thread
-from ._lease import Lease, logger
+from ._lease import Lease
+from ._logs import logger
 from ._renewal import Keeper, Renewal
 
 if TYPE_CHECKING:
@@ -121,15 +123,11 @@ class Hold:
         _current.set(self._outer)
 
     def _finish(self, error: BaseException | None) -> None:
-        # The handler's outcome is the handler's: what goes wrong in here is only logged.
+        # The handler's outcome is the handler's: what goes wrong in here is only told.
         if self._keeper is not None:
             self._keeper.stop()
-        try:
+        with suppress(Exception):
             self.lease._release("succeeded" if error is None else "failed")
-        except Exception as failure:
-            logger.warning(
-                "lease %r could not be released and ends by itself: %s", self.lease.name, failure
-            )
 
     def _refuse_success(self, error: BaseException | None) -> None:
         if self.lease.lost:
@@ -148,7 +146,7 @@ class Hold:
             try:
                 self._on_lost(self.lease)
             except Exception:
-                logger.exception("lease %r: on_lost failed", self.lease.name)
+                logger().exception("lease %r: on_lost failed", self.lease.name)
 
 
 async def _undisturbed(call: Callable[[BaseException | None], None], argument: Any) -> None:

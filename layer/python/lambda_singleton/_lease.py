@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from ._backoff import Backoff
 from ._clock import Instant, milliseconds, provable_offset, utc
-from ._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossReason
+from ._errors import LeaseConfigError, LeaseError, LeaseLostError, LeaseStoreError, LossReason
+from ._observer import Kind, LeaseEvent, tell
 from ._protocol import Release, Renew
 from ._store import LeaseStore, Reply
 from ._term import Term
-
-logger = logging.getLogger("lambda_singleton")
 
 #: Tries of one operation, the first included, while the store does not answer.
 TRIES = 3
@@ -23,7 +22,8 @@ class Lease:
     """A lease that this process holds.
 
     `token` is the fencing token, an int that rises with every acquisition of `name`. `owner` is
-    the random id of this acquisition.
+    the random id of this acquisition. `taken_from` is the owner that died while it held the lease,
+    and perhaps left half of its work; None if the lease was free.
     """
 
     def __init__(
@@ -38,16 +38,19 @@ class Lease:
         expires_at: float,
         timeout: float,
         min_hold: float = 0.0,
+        taken_from: str | None = None,
     ) -> None:
         self.name = name
         self.owner = owner
         self.token = token
+        self.taken_from = taken_from
         self._store = store
         self._term = term
         self._timeout = timeout
-        self._started = sent.wall
+        self._sent = sent
         self._min_hold = min_hold
         self._loss: LossReason | None = None
+        self._loss_is_told = False
         self._released = False
         self._returned = False
         self._perhaps_returned = False
@@ -123,6 +126,20 @@ class Lease:
         if self._loss is None and not self._released:
             self._loss = reason
 
+    def _tell(self, kind: Kind, **facts: Any) -> None:
+        now = self._store.clock.time()
+        tell(LeaseEvent(kind, self.name, now, self.owner, self.token, **facts))
+
+    def _tell_acquired(self, *, took: float, waited: float) -> None:
+        until, taken_from = self._ends.wall, self.taken_from
+        self._tell("acquired", until=until, took=took, waited=waited, taken_from=taken_from)
+
+    def _tell_if_lost(self) -> None:
+        # Who notices first tells it: the renewing thread, a renewal by hand, or the release.
+        if self._loss is not None and not self._loss_is_told:
+            self._loss_is_told = True
+            self._tell("lost", reason=self._loss)
+
     def _lost_error(self) -> LeaseLostError:
         if self._loss == "stolen":
             why = "the store names another owner"
@@ -137,26 +154,38 @@ class Lease:
         )
 
     def _renew_once(self) -> None:
-        with self._one_request_at_a_time:
-            self.check()
-            sent = Instant.now(self._store.clock)
-            expires_at = self._term.expiry(sent.wall)
-            renew = Renew(name=self.name, owner=self.owner, expires_at=expires_at)
-            reply = self._store.execute(renew, timeout=self._timeout)
-            if reply.applied:
-                self._trust(sent, expires_at / 1000)
-            elif reply.record is not None and reply.record.owner == self.owner:
-                raise LeaseStoreError(
-                    f"lease {self.name!r} was not renewed: the clock ran backwards since {self!r}"
-                )
-            else:
-                self._lose("stolen")
-                raise self._lost_error()
-            try:
-                self._refuse_wrong_clock(reply, sent)
-            except LeaseConfigError as error:
-                self._lose("expired")
-                raise self._lost_error() from error
+        try:
+            with self._one_request_at_a_time:
+                until = self._send_renewal()
+        except LeaseLostError:
+            self._tell_if_lost()
+            raise
+        except LeaseError as error:
+            self._tell("renewal_failed", error=error)
+            raise
+        self._tell("renewed", until=until)
+
+    def _send_renewal(self) -> float:
+        self.check()
+        sent = Instant.now(self._store.clock)
+        expires_at = self._term.expiry(sent.wall)
+        renew = Renew(name=self.name, owner=self.owner, expires_at=expires_at)
+        reply = self._store.execute(renew, timeout=self._timeout)
+        if reply.applied:
+            self._trust(sent, expires_at / 1000)
+        elif reply.record is not None and reply.record.owner == self.owner:
+            raise LeaseStoreError(
+                f"lease {self.name!r} was not renewed: the clock ran backwards since {self!r}"
+            )
+        else:
+            self._lose("stolen")
+            raise self._lost_error()
+        try:
+            self._refuse_wrong_clock(reply, sent)
+        except LeaseConfigError as error:
+            self._lose("expired")
+            raise self._lost_error() from error
+        return expires_at / 1000
 
     def _refuse_wrong_clock(self, reply: Reply, sent: Instant) -> None:
         if reply.store_time is None:
@@ -170,36 +199,52 @@ class Lease:
             )
 
     def _release(self, outcome: str) -> None:
-        with self._one_request_at_a_time:
-            if self._returned or self._loss == "stolen":
-                return
-            self._loss = "expired" if self.lost else None
-            self._released = True
-            backoff = Backoff(0.05, 1.0)
-            for tries_left in reversed(range(TRIES)):
-                now = self._store.clock.time()
-                try:
-                    reply = self._store.execute(
-                        self._release_at(now, outcome), timeout=self._timeout
-                    )
-                except LeaseStoreError:
-                    self._perhaps_returned = True
-                    if not tries_left or not self._is_time_for_another_try(now):
-                        raise
-                    self._store.clock.sleep(backoff.delay())
-                    continue
-                self._returned = True
-                # After a lost reply the condition fails against my own release: all is well.
-                if not reply.applied and not self._perhaps_returned:
-                    self._loss = "stolen"
-                return
+        clock = self._store.clock
+        began = clock.monotonic()
+        try:
+            with self._one_request_at_a_time:
+                if self._returned or self._loss == "stolen":
+                    return
+                self._loss = "expired" if self.lost else None
+                self._released = True
+                outcome = "lost" if self._loss else outcome
+                mine = self._send_release(outcome)
+        except Exception as error:
+            self._tell("release_failed", error=error)
+            raise
+        finally:
+            self._tell_if_lost()
+        if mine:
+            held, took = began - self._sent.monotonic, clock.monotonic() - began
+            self._tell("released", outcome=outcome, held=held, took=took)
+
+    def _send_release(self, outcome: str) -> bool:
+        # Returns whether the lease was still this holder's.
+        backoff = Backoff(0.05, 1.0)
+        for tries_left in reversed(range(TRIES)):
+            now = self._store.clock.time()
+            try:
+                reply = self._store.execute(self._release_at(now, outcome), timeout=self._timeout)
+            except LeaseStoreError:
+                self._perhaps_returned = True
+                if not tries_left or not self._is_time_for_another_try(now):
+                    raise
+                self._store.clock.sleep(backoff.delay())
+                continue
+            self._returned = True
+            # After a lost reply the condition fails against my own release: all is well.
+            mine = reply.applied or self._perhaps_returned
+            if not mine:
+                self._loss = "stolen"
+            return mine
+        raise AssertionError("unreachable")
 
     def _release_at(self, now: float, outcome: str) -> Release:
-        free_at = self._started + self._min_hold
+        free_at = self._sent.wall + self._min_hold
         last_run: Mapping[str, str] = {
-            "started": utc(self._started),
+            "started": utc(self._sent.wall),
             "ended": utc(now),
-            "outcome": "lost" if self._loss else outcome,
+            "outcome": outcome,
         }
         return Release(
             name=self.name,

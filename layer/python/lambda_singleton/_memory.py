@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._clock import Clock, milliseconds
 from ._errors import LeaseConfigError
+from ._observer import LeaseEvent, tell
 from ._protocol import ForceRelease, Operation
 from ._store import Reply
 
@@ -63,4 +64,5 @@ class MemoryStore:
         )
         if not reply.applied or reply.record is None:
             raise LeaseConfigError(f"there is no lease {name!r}")
+        tell(LeaseEvent("forced", name, self.clock.time(), token=reply.record.token))
         return reply.record

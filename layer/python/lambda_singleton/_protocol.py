@@ -115,7 +115,8 @@ class Acquire(NamedTuple):
     def update(self) -> str:
         taken = (
             "SET #token = if_not_exists(#token, :now) + :one, #owner = :owner, #holder = :holder,"
-            " #expires_at_ms = :expires_at, #duration_ms = :duration, #expiration = :expiration"
+            " #expires_at_ms = :expires_at, #duration_ms = :duration, #expiration = :expiration,"
+            " #taken_from = if_not_exists(#owner, :owner)"
         )
         return taken if self.ticket is None else f"{taken}, #served = :ticket"
 
@@ -132,6 +133,7 @@ class Acquire(NamedTuple):
             duration=self.duration / 1000,
             tickets=0 if record is None else record.tickets,
             served=self.ticket or (0 if record is None else record.served),
+            taken_from=(None if record is None else record.owner) or self.owner,
         )
 
     @property

@@ -14,7 +14,8 @@ class LeaseRecord:
     `owner` is None while the lease is free; `expires_at` then is the end of a minimum hold, if one
     is still set. `holder` and `last_run` describe the latest holder and the latest completed run
     for people: nothing is decided on them. `tickets` were given to those who waited, and `served`
-    is the latest of these that got the lease.
+    is the latest of these that got the lease. `taken_from` is the owner whom the latest acquisition
+    found in the row, who had died; its own owner if the lease was free.
     """
 
     name: str
@@ -26,6 +27,7 @@ class LeaseRecord:
     duration: float | None = None
     tickets: int = 0
     served: int = 0
+    taken_from: str | None = None
 
     def _but(self, **changes: Any) -> LeaseRecord:
         return replace(self, **changes)

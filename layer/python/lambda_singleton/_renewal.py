@@ -8,7 +8,8 @@ from math import inf
 
 from ._backoff import Backoff, uniform
 from ._errors import LeaseError, LeaseLostError
-from ._lease import Lease, logger
+from ._lease import Lease
+from ._logs import logger
 from ._term import platform_kills_at_deadline
 
 
@@ -67,8 +68,7 @@ class Renewal:
             self._lease._renew_once()
         except LeaseLostError:
             pass
-        except LeaseError as error:
-            logger.warning("lease %r: renewal failed, trying again: %s", self._lease.name, error)
+        except LeaseError:
             self._due = self._clock.monotonic() + self._backoff.delay()
         else:
             self._due = self._clock.monotonic() + self._delay()
@@ -108,6 +108,7 @@ class Keeper:
         delay: float | None = 0.0
         while delay is not None and not self._stopping.wait(delay):
             delay = self._guarded(self._renewal.step)
+        self._lease._tell_if_lost()
         delay = 0.0 if self._lease.lost else None
         while delay is not None and not self._stopping.wait(delay):
             delay = self._guarded(self._tell)
@@ -117,5 +118,5 @@ class Keeper:
         try:
             return call()
         except Exception:
-            logger.exception("lease %r: unexpected error, going on", self._lease.name)
+            logger().exception("lease %r: unexpected error, going on", self._lease.name)
             return 0.1

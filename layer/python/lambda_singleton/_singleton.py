@@ -22,7 +22,7 @@ from ._environment import disabled_store, is_disabled, store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
 from ._hold import Hold, OnLost
 from ._holder import describe_holder
-from ._lease import Lease, logger
+from ._lease import Lease
 from ._lock import SHORTEST
 from ._name import Key, naming
 from ._store import LeaseStore
@@ -267,7 +267,6 @@ class _Rules(NamedTuple):
         """Do what `on_held` says."""
         if self.on_held == "raise":
             raise error
-        logger.info("skipped: %s", error)
         if self.on_held == "skip":
             lease: SkippedLease = {
                 "name": error.name,
