@@ -317,7 +317,7 @@ RULES = (
         (RENEWAL, "        if lease.lost:\n            return None\n", ""),
         (RENEWAL, "        if left <= 0:\n", "        if left <= -1e9:\n"),
         (RENEWAL, "        if left < lease._timeout:\n", "        if left < -1e9:\n"),
-        (LEASE, "            self.check()\n            sent =", "            sent ="),
+        (LEASE, "        self.check()\n        sent =", "        sent ="),
     ),
     rule(
         "No request is sent that could hang beyond the lease's end.",

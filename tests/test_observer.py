@@ -221,6 +221,12 @@ class TestLogs:
         assert all("lease 'a'" in record.getMessage() for record in caplog.records)
         assert not any(record.exc_info for record in caplog.records)
 
+    def test_lines_can_be_encoded(self, caplog: pytest.LogCaptureFixture) -> None:
+        tell(LeaseEvent("failed", "a", 0.0, error=LeaseStoreError("in region \udcff")))
+        (record,) = caplog.records
+        assert r"\udcff" in record.getMessage()
+        assert record.__dict__["error"] == r"LeaseStoreError: in region \udcff"
+
 
 class TestMetrics:
     def test_there_are_none_outside_of_lambda(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def log(event: LeaseEvent) -> None:
     # Somebody died without releasing it: worth a look, though all is well now.
     level = WARNING if event.taken_from else _LEVELS[event.kind]
     if logger().isEnabledFor(level):
-        logger().log(level, "%s", _sentence(event), extra=_fields(event))
+        logger().log(level, "%s", _encodable(_sentence(event)), extra=_fields(event))
 
 
 def _sentence(event: LeaseEvent) -> str:
@@ -92,7 +92,11 @@ def _fields(event: LeaseEvent) -> dict[str, Any]:
     for length in ("took", "waited", "held"):
         fields[length] = None if fields[length] is None else round(fields[length], 6)
     fields["holder"] = None if event.holder is None else dict(event.holder)
-    fields["error"] = (
-        None if event.error is None else f"{type(event.error).__name__}: {event.error}"
-    )
+    if event.error is not None:
+        fields["error"] = _encodable(f"{type(event.error).__name__}: {event.error}")
     return {field: value for field, value in fields.items() if value is not None}
+
+
+def _encodable(text: str) -> str:
+    # An error may quote bytes of the environment that are no UTF-8: a handler would lose the line.
+    return text.encode(errors="backslashreplace").decode()

@@ -108,10 +108,11 @@ class Keeper:
         delay: float | None = 0.0
         while delay is not None and not self._stopping.wait(delay):
             delay = self._guarded(self._renewal.step)
-        self._lease._tell_if_lost()
         delay = 0.0 if self._lease.lost else None
         while delay is not None and not self._stopping.wait(delay):
             delay = self._guarded(self._tell)
+            # The handler first: every moment counts.
+            self._lease._tell_if_lost()
 
     def _guarded(self, call: Callable[[], float | None]) -> float | None:
         # Nothing may end this thread silently while the handler believes in its lease.
