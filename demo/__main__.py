@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 
 import boto3
 from rich.console import Console
 from rich.rule import Rule
 
 from lambda_singleton import DynamoDBStore
+from lambda_singleton._timeline import write
 from local_lambda import Engine, EngineError
-from proof.history import History
+from proof import picture
+from proof.history import Event, History
 
+from .lane import Lane
 from .scenes import Scene, all_scenes
 from .timeline import draw, legend
+
+#: Where the picture goes, in the current directory.
+PAGE = "demo-timeline.html"
+#: Has the functions log their decisions as JSON: the picture is drawn from that.
+LOGS = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -31,12 +43,15 @@ def main(arguments: Sequence[str] = ()) -> int:
             tables = create_tables()
             console.print(f"DynamoDB engine at {engine.endpoint}, handlers under awslambdaric\n")
             console.print(legend())
-            scenes = [play(console, scene, engine.environment | tables) for scene in all_scenes()]
+            variables = engine.environment | tables | LOGS
+            scenes = [play(console, scene, variables) for scene in all_scenes()]
     except EngineError as error:
         console.print(f"[red]{error}[/]")
         return 2
     seconds = time.monotonic() - started
-    return judge(console, scenes, seconds)
+    code = judge(console, scenes, seconds)
+    draw_page(console, scenes)
+    return code
 
 
 def create_tables() -> dict[str, str]:
@@ -90,6 +105,39 @@ def judge(console: Console, scenes: Sequence[Scene], seconds: float) -> int:
         return 1
     console.print("[green bold]No two handlers of one lease overlapped, and every token rose.[/]")
     return 0
+
+
+def draw_page(console: Console, scenes: Sequence[Scene]) -> None:
+    """Write the picture of all scenes, and say where it is."""
+    page = Path(PAGE).resolve()
+    lanes = [lane for scene in scenes for lane in scene.lanes]
+    try:
+        page.write_text(write([*logged(lanes), *picture.lines(seen(lanes))]), encoding="utf-8")
+    except OSError as error:
+        console.print(f"The picture could not be written here: {error.strerror}.")
+    else:
+        console.print(f"The same as a picture: {page.as_uri()}", soft_wrap=True)
+
+
+def logged(lanes: Sequence[Lane]) -> Iterator[str]:
+    """Yield the functions' own log lines about leases, with the lanes' labels."""
+    labels = {outcome.request_id: lane.label for lane in lanes for outcome in lane.tries}
+    # One environment may have served several lanes.
+    logs = {id(lane.running.environment): lane.running.environment.logs for lane in lanes}
+    for text in chain.from_iterable(logs.values()):
+        line = json.loads(text) if text.startswith("{") else {}
+        if "decision" in line:
+            yield json.dumps(line | {"function_name": labels.get(line.get("requestId", ""))})
+
+
+def seen(lanes: Sequence[Lane]) -> Iterator[Event]:
+    """Yield what the log lines about leases do not tell: what was done to whom, and the writes."""
+    for lane in lanes:
+        for event in lane.events:
+            if event.kind in ("frozen", "thawed", "killed", "wrote", "fenced"):
+                yield event
+            elif event.kind == "stopped" and lane.outcome.error_type == "Sandbox.Timedout":
+                yield replace(event, kind="killed")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
         "rich",  # the command, where it is installed
     }
     heavy = (
-        "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses',"
+        "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses', 'datetime',"
         " 'email', 'inspect', 'jmespath', 'json', 'logging', 'random', 'socket'} & set(sys.modules)"
     )
     program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); before = set(sys.modules)"

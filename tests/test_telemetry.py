@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+import typing
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,13 +16,14 @@ import boto3
 import pytest
 import yaml
 
-from lambda_singleton import DynamoDBStore
+from lambda_singleton import DynamoDBStore, LeaseEvent, _metrics, _observer
 from local_lambda import Function
 from local_lambda.stack import TEMPLATE
 
 from . import emf
 
-HANDLERS = Path(__file__).parent / "handlers"
+ROOT = Path(__file__).parent.parent
+HANDLERS = ROOT / "tests" / "handlers"
 STACK = "a-stack"
 SECRET = "not-for-any-log"
 
@@ -272,7 +274,7 @@ class TestTheTemplate:
         self, resources: dict[str, Any], deploy: Deploy
     ) -> None:
         variables = {"LEASE_SECONDS": "0.6", "WORK_SECONDS": "0", "MIN_HOLD_SECONDS": "5"}
-        sample = Path(__file__).parent.parent / "src"
+        sample = ROOT / "src"
         runs = deploy("nightly_report.handler", sample, **variables)
         is_broken = deploy(
             "nightly_report.handler", sample, **variables, SINGLETON_TABLE="no-such-table"
@@ -312,16 +314,12 @@ class TestTheTemplate:
     def test_the_dashboard_shows_metrics_that_exist(self, resources: dict[str, Any]) -> None:
         widgets = json.loads(resources["LeaseDashboard"]["Properties"]["DashboardBody"])["widgets"]
         text = json.dumps(widgets)
-        from lambda_singleton import _metrics
-
         source = Path(str(_metrics.__file__)).read_text()
         shown = set(re.findall(r'\\"([A-Z]\w+)\\"', text.replace("\\\\", "")))
         assert shown >= {"Acquired", "Skipped", "Lost", "TakeOvers", "HeldTime", "WaitTime"}
         assert all(f'"{name}"' in source for name in shown)
 
     def test_queries_ask_for_fields_that_lines_have(self, resources: dict[str, Any]) -> None:
-        from lambda_singleton import LeaseEvent
-
         known = {*LeaseEvent._fields, "decision", "message", "requestId"} - {"kind"}
         words = {
             "fields", "filter", "sort", "limit", "stats", "by", "as", "desc", "asc", "and", "in",
@@ -337,3 +335,24 @@ class TestTheTemplate:
             named = set(re.findall(r"\bas (\w+)", query))
             bare = re.sub(r'"[^"]*"|@\w+|\.\w+|ispresent', "", query)
             assert set(re.findall(r"[a-z_]\w*", bare, re.IGNORECASE)) - words - named <= known
+
+    def test_the_runbook_has_each_of_them(self, resources: dict[str, Any]) -> None:
+        runbook = (ROOT / "docs" / "runbook.md").read_text()
+        queries = [
+            resource["Properties"]["QueryString"]
+            for resource in resources.values()
+            if resource["Type"] == "AWS::Logs::QueryDefinition"
+        ]
+        assert all(f"```\n{query}```" in runbook for query in queries)
+        assert all(f"`{alarm}`" in runbook for alarm in ("LeaseLost", "ReportIsSilent"))
+
+
+def test_every_decision_and_metric_is_documented() -> None:
+    page = (ROOT / "docs" / "telemetry.md").read_text()
+    rows = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows)) - {"decision"} == {
+        *typing.get_args(_observer.Kind),
+        *re.findall(r'"([A-Z]\w+)"', Path(str(_metrics.__file__)).read_text()),
+    } - {"Count", "Milliseconds", "LambdaSingleton"} - {_metrics.NAMESPACE, _metrics.DISABLED} - {
+        "AWS_LAMBDA_FUNCTION_NAME"
+    }

@@ -55,7 +55,8 @@ from ._lease import Lease
 from ._lock import Lock
 from ._memory import MemoryStore
 from ._observer import LeaseEvent, Observer, observe
-from ._singleton import Skipped, singleton
+from ._rules import Skipped
+from ._singleton import singleton
 from ._store import LeaseStore
 
 if TYPE_CHECKING:

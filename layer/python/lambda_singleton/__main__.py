@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
+from io import TextIOWrapper
 
+from ._cli import _list, _release, _show, _timeline, _watch
+from ._cli._parser import parser
+from ._cli._printable import printable
+from ._cli._warnings import Once, warnings_to
 from ._dynamodb import TABLE, DynamoDBStore
 from ._errors import LeaseError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="lambda-singleton", description="Leases in DynamoDB.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create-table", help="create the table of leases, with its TTL")
-    create.add_argument("--table", help=f"the table's name (default: ${TABLE})")
-    commands.add_parser("demo", help="watch handlers take, lose and take over leases")
-    options, rest = parser.parse_known_args(arguments)
+    root = parser()
+    options, rest = root.parse_known_args(arguments)
     if options.command == "demo":
         return _demo(rest)
     if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        root.error(f"unrecognized arguments: {' '.join(rest)}")
+    for stream in (sys.stdout, sys.stderr):
+        # A name may have letters that this terminal does not know.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        store = DynamoDBStore(options.table)
-        store.create_table()
+        with warnings_to(Once()):
+            code = _run(options)
+        sys.stdout.flush()
     except LeaseError as error:
-        print(f"lambda-singleton: {error}", file=sys.stderr)
+        print(f"lambda-singleton: {printable(str(error))}", file=sys.stderr)
         return 1
-    print(f"{store!r} is ready")
+    except BrokenPipeError:
+        # Whoever read this has seen enough; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _run(options: Namespace) -> int:
+    if options.command == "timeline":
+        return _timeline.run(options)
+    store = DynamoDBStore(options.table)
+    commands = {
+        "list": _list.run,
+        "show": _show.run,
+        "watch": _watch.run,
+        "release": _release.run,
+        "create-table": _create_table,
+    }
+    return commands[options.command](options, store)
+
+
+def _create_table(options: Namespace, store: DynamoDBStore) -> int:
+    store.create_table()
+    if options.json:
+        table = options.table or os.environ[TABLE]
+        print(json.dumps({"table": table, "ready": True}))
+    else:
+        print(f"{store!r} is ready")
     return 0
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ._backoff import Backoff
 from ._clock import Clock, Instant, milliseconds, utc
@@ -38,10 +38,8 @@ LEAST_TIME = 0.1
 TIME_TO_REPORT = 1.0
 
 
-class Pause(NamedTuple):
-    """A step that waits."""
-
-    seconds: float
+class Pause(float):
+    """A step that waits, for so many seconds."""
 
 
 #: A step is a pause or a call that blocks. A generator of steps returns its result.
@@ -62,7 +60,7 @@ def run(steps: Steps, clock: Clock) -> Lease:
         result, error = None, None
         try:
             if isinstance(step, Pause):
-                clock.sleep(step.seconds)
+                clock.sleep(step)
             else:
                 result = step()
         except Exception as raised:
@@ -83,7 +81,7 @@ async def run_async(steps: Steps) -> Lease:
             return lease
         result, error = None, None
         if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
+            await asyncio.sleep(step)
             continue
         call = asyncio.ensure_future(asyncio.to_thread(step))
         try:

@@ -1,9 +1,6 @@
 """The clock that leases are measured with."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from ._errors import LeaseConfigError
 
@@ -31,7 +28,7 @@ class Instant(NamedTuple):
     monotonic: float
 
     @classmethod
-    def now(cls, clock: Clock) -> Instant:
+    def now(cls, clock: Clock) -> Self:
         return cls(clock.time(), clock.monotonic())
 
 
@@ -45,7 +42,9 @@ def seconds(value: object, parameter: str, *, least: float = 0.0, most: float = 
 
     Raises `LeaseConfigError` for anything but an int, float or timedelta from `least` to `most`.
     """
-    number = value.total_seconds() if isinstance(value, timedelta) else value
+    # A timedelta, without importing datetime for those who have none.
+    in_seconds = getattr(value, "total_seconds", None)
+    number = in_seconds() if callable(in_seconds) else value
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise LeaseConfigError(
             f"{parameter} must be a number of seconds or a timedelta, not {value!r}"
@@ -59,12 +58,16 @@ def seconds(value: object, parameter: str, *, least: float = 0.0, most: float = 
 
 def utc(epoch_seconds: float) -> str:
     """Write a time the way that rows, errors and logs show it."""
+    from datetime import UTC, datetime
+
     moment = datetime.fromtimestamp(epoch_seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def epoch(text: str | None) -> float | None:
     """Read such a time; None if it is none."""
+    from datetime import datetime
+
     try:
         return datetime.fromisoformat(text or "").timestamp()
     except ValueError:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ from ._store import Reply
 from ._term import PATIENCE
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from ._record import LeaseRecord
@@ -75,8 +76,9 @@ class DynamoDBStore:
         client: A low-level boto3 DynamoDB client to use instead of an own one.
         clock_skew: How far, in seconds, the clocks of two parties may differ.
         kill_grace: How late, in seconds, an invocation may be killed after its deadline.
-        retention: How long a row is kept after its last use, for DynamoDB's TTL. With less than a
-            quarter of an hour the tokens might not go on rising after a deletion.
+        retention: How long a row is kept after its last use, for DynamoDB's TTL: a timedelta, or
+            seconds. With less than a quarter of an hour the tokens might not go on rising after a
+            deletion.
         key_attr: The table's partition key.
         ttl_attr: The table's TTL attribute.
         clock: What to read the time from.
@@ -89,7 +91,7 @@ class DynamoDBStore:
         client: DynamoDBClient | None = None,
         clock_skew: float = 1.0,
         kill_grace: float = 2.0,
-        retention: timedelta = timedelta(days=7),
+        retention: float | timedelta = 7 * 86_400,
         key_attr: str = "id",
         ttl_attr: str = "expiration",
         clock: Clock = time,

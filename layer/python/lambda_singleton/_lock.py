@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ._acquire import Steps, acquisition, run, run_async
 from ._clock import seconds
@@ -14,6 +14,9 @@ from ._lease import Lease
 from ._name import check_name
 from ._store import LeaseStore
 from ._term import Term
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 #: The shortest lease, in seconds.
 SHORTEST = 0.01

@@ -1,7 +1,5 @@
 """What happens to leases, told to whoever wants to know: logs, metrics, traces, and observers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Literal, NamedTuple

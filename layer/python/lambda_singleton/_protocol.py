@@ -8,16 +8,16 @@ Names and units of the row are those of `docs/protocol.md`. All times in here ar
 milliseconds, read on the caller's clock *before* the request is sent.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ._clock import milliseconds
 
-# dataclasses is a third of what importing this package would cost: records come with the first row.
 if TYPE_CHECKING:
     from ._record import LeaseRecord
+else:
+    # Records come with dataclasses, and annotations in quotes with a compiler.
+    LeaseRecord = Any
 
 Value = str | int | Mapping[str, str]
 

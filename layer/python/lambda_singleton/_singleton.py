@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import timedelta
-from typing import (
-    Any,
-    Literal,
-    NamedTuple,
-    ParamSpec,
-    Protocol,
-    TypedDict,
-    TypeVar,
-    overload,
-)
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from ._acquire import Steps, acquisition, run, run_async
-from ._clock import LONGEST, seconds
-from ._environment import disabled_store, is_disabled, store_or_default
+from ._acquire import run, run_async
+from ._clock import seconds
+from ._environment import store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
 from ._hold import Hold, OnLost
-from ._holder import describe_holder
 from ._lease import Lease
 from ._lock import SHORTEST
 from ._name import Key, naming
+from ._rules import Rules, Skipped
 from ._store import LeaseStore
-from ._term import Term, deadline_of
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 P = ParamSpec("P")
 E = TypeVar("E")
@@ -37,21 +29,6 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 H = TypeVar("H")
 H_co = TypeVar("H_co", covariant=True)
-
-
-class SkippedLease(TypedDict):
-    """Who held the lease of a skipped run, and until when (epoch seconds)."""
-
-    name: str
-    holder: dict[str, str] | None
-    held_until: float | None
-
-
-class Skipped(TypedDict):
-    """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`."""
-
-    status: Literal["skipped"]
-    lease: SkippedLease
 
 
 OnHeld = Callable[[Any, Any, LeaseHeldError], H]
@@ -174,7 +151,7 @@ def singleton(
         raise LeaseConfigError(
             f'on_lost must be "interrupt", "report" or callable, not {on_lost!r}'
         )
-    rules = _Rules(
+    rules = Rules(
         name=name,
         full_name=naming(name, key),
         duration=None if duration is None else seconds(duration, "duration", least=SHORTEST),
@@ -220,67 +197,3 @@ def singleton(
         return guarded_async if inspect.iscoroutinefunction(handler) else guarded
 
     return decorate
-
-
-class _Call(NamedTuple):
-    """One invocation of a decorated handler, before it has its lease."""
-
-    event: Any
-    context: Any
-    store: LeaseStore
-    steps: Steps
-
-
-class _Rules(NamedTuple):
-    """What the decorator was told, checked."""
-
-    name: str
-    full_name: Callable[[Any, Any], str]
-    duration: float | None
-    wait: float
-    on_held: Any
-    on_lost: OnLost
-    min_hold: float
-    store: Callable[[], LeaseStore]
-
-    def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Call:
-        """Prepare to take the lease for this call."""
-        event = args[0] if args else kwargs.get("event")
-        context = args[1] if len(args) > 1 else kwargs.get("context")
-        if is_disabled():
-            store = disabled_store()
-            name, term = self.name, Term(LONGEST)
-        else:
-            store = self.store()
-            name, term = self.full_name(event, context), self._term(context, store)
-        steps = acquisition(
-            store,
-            name,
-            term,
-            wait=self.wait,
-            min_hold=self.min_hold,
-            holder=describe_holder(context),
-        )
-        return _Call(event, context, store, steps)
-
-    def held(self, call: _Call, error: LeaseHeldError) -> Any:
-        """Do what `on_held` says."""
-        if self.on_held == "raise":
-            raise error
-        if self.on_held == "skip":
-            lease: SkippedLease = {
-                "name": error.name,
-                "holder": None if error.holder is None else dict(error.holder),
-                "held_until": error.held_until,
-            }
-            return Skipped(status="skipped", lease=lease)
-        return self.on_held(call.event, call.context, error)
-
-    def _term(self, context: Any, store: LeaseStore) -> Term:
-        deadline = deadline_of(context, store.clock)
-        if deadline is None and self.duration is None:
-            raise LeaseConfigError(
-                "the context does not tell how long the invocation lasts: give a duration to"
-                " @singleton"
-            )
-        return Term(self.duration, deadline, store.kill_grace)

@@ -1,15 +1,16 @@
 """Where leases live."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from ._clock import Clock
 from ._protocol import Operation
 
 if TYPE_CHECKING:
     from ._record import LeaseRecord
+else:
+    # Records come with dataclasses, and annotations in quotes with a compiler.
+    LeaseRecord = Any
 
 
 class Reply(NamedTuple):

@@ -1,7 +1,5 @@
 """How long a lease may last, and how long an invocation does."""
 
-from __future__ import annotations
-
 import os
 from math import inf
 from typing import Any, NamedTuple

@@ -1,0 +1,1 @@
+"""What `lambda-singleton` does for people at a terminal. Nothing else imports this."""
