@@ -18,7 +18,7 @@ state, act, table = sys.argv[1:]
 sys.path[0] = sys.path[0].rpartition("/")[0]
 
 client: Any = None
-if state != "nothing":
+if "boto3" in state:
     import boto3
     from botocore.config import Config
 

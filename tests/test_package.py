@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -47,8 +48,9 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
         "rich",  # the command, where it is installed
     }
     heavy = (
-        "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses', 'datetime',"
-        " 'email', 'inspect', 'jmespath', 'json', 'logging', 'random', 'socket'} & set(sys.modules)"
+        "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses',"
+        " 'datetime', 'email', 'inspect', 'jmespath', 'json', 'logging', 'random', 'socket'}"
+        " & set(sys.modules)"
     )
     program = f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); before = set(sys.modules)"
     program += f"; import lambda_singleton; print({heavy} - before)"
@@ -77,6 +79,18 @@ def test_the_wheel_is_the_layers_package(tmp_path: Path) -> None:
         "boto3>=1.26.164; extra == 'cli'",
         "rich>=13; extra == 'cli'",
     ]
+
+
+def test_the_layer_can_be_compiled_ahead() -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    options = ["-C", str(ROOT), "layer", f"RUNTIMES={version} 2.99"]
+    shown = subprocess.run(["make", *options], capture_output=True, text=True, check=True).stdout
+    assert "NOT COMPILED for Python 2.99" in shown
+    source = PACKAGE / "__init__.py"
+    compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
+    # Checked by the source's hash: times are not what they were once it has been zipped.
+    assert compiled[4:8] == (0b11).to_bytes(4, "little")
+    assert compiled[8:16] == importlib.util.source_hash(source.read_bytes())
 
 
 def test_a_memory_store_is_a_lease_store() -> None:

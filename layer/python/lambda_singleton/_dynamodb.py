@@ -41,7 +41,7 @@ _LAST_MOMENT = 253_402_300_799_999
 _LAST_TOKEN = 2**63 - 1
 
 # DynamoDB's words for a row that an update cannot be applied to.
-_UNFIT = re.compile("operand|overflow|precision|significant digits|Item size")
+_UNFIT = "operand|overflow|precision|significant digits|Item size"
 
 # Another try may help; any other refusal needs somebody to change something.
 _PASSING = frozenset(
@@ -361,7 +361,7 @@ class DynamoDBStore:
                 return LeaseConfigError(
                     f"the local clock is minutes off DynamoDB's: synchronise it ({error})"
                 )
-            if name is not None and code == "ValidationException" and _UNFIT.search(str(error)):
+            if name is not None and code == "ValidationException" and re.search(_UNFIT, str(error)):
                 return self._not_a_lease(name, error)
             return LeaseConfigError(f"DynamoDB refused {action} on table {table!r}: {error}")
         if _quotable(error) is None:

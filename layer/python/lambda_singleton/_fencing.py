@@ -8,7 +8,7 @@ from typing import Any
 from ._errors import LeaseConfigError
 from ._lease import Lease
 
-_SET = re.compile(r"(?<![#:\w])SET\b", re.IGNORECASE)
+_SET = r"(?i)(?<![#:\w])SET\b"
 
 
 def fenced(lease: Lease | int, /, *, attribute: str = "fence", **request: Any) -> dict[str, Any]:
@@ -58,8 +58,8 @@ def fenced(lease: Lease | int, /, *, attribute: str = "fence", **request: Any) -
 
 def _also_set(update: str) -> str:
     fence = "SET #lease_fence = :lease_fence"
-    if _SET.search(update):
-        return _SET.sub(f"{fence},", update, count=1)
+    if re.search(_SET, update):
+        return re.sub(_SET, f"{fence},", update, count=1)
     return f"{fence} {update}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LeaseRecord:
     """A row of the table, decoded. Times are epoch seconds, lengths are seconds.
 
