@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -83,8 +84,8 @@ def test_the_wheel_is_the_layers_package(tmp_path: Path) -> None:
 
 def test_the_layer_can_be_compiled_ahead() -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    options = ["-C", str(ROOT), "layer", f"RUNTIMES={version} 2.99"]
-    shown = subprocess.run(["make", *options], capture_output=True, text=True, check=True).stdout
+    make = [str(shutil.which("make")), "-C", str(ROOT), "layer", f"RUNTIMES={version} 2.99"]
+    shown = subprocess.run(make, capture_output=True, text=True, check=True).stdout
     assert "NOT COMPILED for Python 2.99" in shown
     source = PACKAGE / "__init__.py"
     compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
