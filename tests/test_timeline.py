@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from demo import __main__ as demo
-from lambda_singleton._timeline import Holding, Timeline, write
+from lambda_singleton._timeline import write
+from lambda_singleton._timeline._history import Holding, Timeline
 from proof import picture
 from proof.history import Event
 from proof.simulation import Weather, simulate
