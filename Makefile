@@ -12,7 +12,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules bench bench-short examples deploy-local layer wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules bench bench-short bench-check examples deploy-local layer wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -20,7 +20,7 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m lambda_singleton demo
 
-test: lint model rules examples tests tests-on-others  ## all that CI runs
+test: lint model rules bench-check examples tests tests-on-others  ## all that CI runs
 
 setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready  ## install what development needs
 
@@ -54,6 +54,9 @@ bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare wit
 
 bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the same, to see that it works: a minute and a half
 	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short $(BENCH)
+
+bench-check: .venv-bench/.ready .venv-engine/.ready  ## the parts that take no time: requests, own CPU, telling
+	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short --only counts --only overhead --only telemetry
 
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
 	.venv-examples/bin/python -m pytest -q examples
