@@ -25,9 +25,23 @@ from matplotlib import ticker
 # From the palette of Okabe and Ito, which the colour-blind can tell apart.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#666666"
 
+TABLES = """# All tables of a run
+
+Written by `benchmarks.report`; what they say is in [README.md](README.md).
+"""
+COST = """# What it costs
+
+Written by `benchmarks.report` from what one run has counted, and from prices of November 2026.
+
+A short job pays for two writes, and for the time that they take. A long one pays for its renewals
+as well: three in each lease's length, so that a longer `duration` costs less. Who is skipped pays
+for one write. Who waits pays for looks, at a fifth of a write: waiting in a state machine costs
+less than in a function, which pays for its own time as well.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write `tables.md` and the pictures."""
+    """Write `tables.md`, `cost.md` and the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="what --json has written")
     parser.add_argument("--out", type=Path, required=True, help="the folder")
@@ -37,8 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         part: [Table.from_json(table) for table in tables] for part, tables in said["parts"].items()
     }
     options.out.mkdir(parents=True, exist_ok=True)
-    tables = [table.markdown() for part in parts.values() for table in part]
-    (options.out / "tables.md").write_text("\n".join(tables))
+    of_money = {part: parts.pop(part) for part in ("cost", "telemetry") if part in parts}
+    for name, title, chosen in (("tables", TABLES, parts), ("cost", COST, of_money)):
+        tables = [table.markdown() for part in chosen.values() for table in part]
+        (options.out / f"{name}.md").write_text("\n".join([title, *tables]))
     for name, draw in PICTURES.items():
         if name in parts:
             figure = draw(parts[name])

@@ -49,6 +49,7 @@ def rule(sentence: str, test: str, *removal: tuple[str, str, str]) -> Rule:
 
 
 PROTOCOL, LEASE, ACQUIRE = "_protocol.py", "_lease.py", "_acquire.py"
+OBSERVER, LOGS, METRICS = "_observer.py", "_logs.py", "_metrics.py"
 RENEWAL, TERM, HOLD, DYNAMODB = "_renewal.py", "_term.py", "_hold.py", "_dynamodb.py"
 
 RULES = (
@@ -430,6 +431,37 @@ RULES = (
             "if isinstance(value, str) and value.strip():",
             "if value is None:\n        return ''\n    if isinstance(value, str):",
         ),
+    ),
+    # Telling of it.
+    rule(
+        "What an observer raises goes nowhere.",
+        "test_observer.py::TestObservers::test_what_one_raises_is_logged_and_goes_nowhere",
+        (OBSERVER, "except Exception:\n            from", "except OSError:\n            from"),
+    ),
+    rule(
+        "Contention never warns.",
+        "test_observer.py::TestLogs::test_contention_never_warns",
+        (LOGS, '"skipped": INFO', '"skipped": WARNING'),
+    ),
+    rule(
+        "A loss is told, and once.",
+        "test_observer.py::TestEvents::test_of_a_loss_once",
+        (LEASE, "self._loss_is_told = True", "self._loss_is_told = False"),
+    ),
+    rule(
+        "A holder that died is named by who takes over from it, and a lost reply names nobody.",
+        "test_observer.py::TestEvents::test_a_lost_reply_makes_nobody_dead",
+        (ACQUIRE, "None if record.taken_from == record.owner else record", "record"),
+    ),
+    rule(
+        "Metrics have the lease's name as a dimension, and never the key.",
+        "test_observer.py::TestMetrics::test_there_are_some_in_lambda_and_for_a_namespace",
+        (METRICS, 'event.lease.partition("#")[0]', "event.lease"),
+    ),
+    rule(
+        "A period of skips only has no run.",
+        "test_telemetry.py::test_a_skip",
+        (METRICS, 'yield "Acquired", "Count", 0', 'yield "Acquired", "Count", 1'),
     ),
 )
 
