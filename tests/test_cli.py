@@ -140,6 +140,14 @@ def drawn(statuses: list[Status], width: int) -> str:
     return ANSI.sub("", file.getvalue())
 
 
+@pytest.fixture(autouse=True, scope="module")
+def interruptible() -> Iterator[None]:
+    """Who runs tests in the background may have all their children ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Terminal:
     """A real process at a terminal of its own."""
 
