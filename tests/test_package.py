@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -85,7 +86,10 @@ def test_the_wheel_is_the_layers_package(tmp_path: Path) -> None:
 def test_the_layer_can_be_compiled_ahead() -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     make = [str(shutil.which("make")), "-C", str(ROOT), "layer", f"RUNTIMES={version} 2.99"]
-    shown = subprocess.run(make, capture_output=True, text=True, check=True).stdout
+    path = f"{sys.base_exec_prefix}/bin{os.pathsep}{os.environ['PATH']}"
+    shown = subprocess.run(
+        make, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}
+    ).stdout
     assert "NOT COMPILED for Python 2.99" in shown
     source = PACKAGE / "__init__.py"
     compiled = Path(importlib.util.cache_from_source(str(source))).read_bytes()
