@@ -228,6 +228,22 @@ class TestLogs:
         assert record.__dict__["error"] == r"LeaseStoreError: in region \udcff"
 
 
+class TestPreparation:
+    def test_observers_are_loaded_before_a_lease_counts(
+        self, fresh: None, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        loaded: list[int] = []
+        execute = memory.execute
+
+        def watched(operation: Any, *, timeout: float) -> Any:
+            loaded.append(_built_in.cache_info().currsize)
+            return execute(operation, timeout=timeout)
+
+        monkeypatch.setattr(memory, "execute", watched)
+        Lock("a", 10, store=memory).acquire()
+        assert loaded == [1]
+
+
 class TestMetrics:
     def test_there_are_none_outside_of_lambda(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)

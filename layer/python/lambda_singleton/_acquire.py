@@ -23,7 +23,7 @@ from ._errors import (
 from ._lease import TRIES, Lease
 from ._line import Place
 from ._logs import logger
-from ._observer import LeaseEvent, tell
+from ._observer import LeaseEvent, prepare, tell
 from ._protocol import Acquire, TakeTicket
 from ._store import LeaseStore, Reply
 from ._term import Term
@@ -203,7 +203,7 @@ def _acquisition(
     clock = store.clock
     timeout = term.timeout(clock.time())
     _refuse_late_start(term, clock.time())
-    yield partial(store.prepare, timeout=timeout)
+    yield partial(_prepare, store, timeout)
     # Made here and not at import: SnapStart clones what import made.
     owner = os.urandom(16).hex()
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
@@ -267,6 +267,12 @@ def _acquisition(
                 continue
             if bid().allows(record):
                 break
+
+
+def _prepare(store: LeaseStore, timeout: float) -> None:
+    # A lease counts from before its request: what takes long the first time comes before that.
+    prepare()
+    store.prepare(timeout=timeout)
 
 
 def _take_ticket(store: LeaseStore, name: str, timeout: float) -> Generator[Step, Any, Reply]:

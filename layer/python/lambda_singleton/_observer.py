@@ -74,6 +74,11 @@ def observe(observer: Observer) -> Callable[[], None]:
     return end
 
 
+def prepare() -> None:
+    """Load the built-in observers, so that the first event is as fast as any."""
+    _built_in()
+
+
 def tell(event: LeaseEvent) -> None:
     """Let everybody know."""
     for observer in (*_built_in(), *_added):
@@ -87,7 +92,7 @@ def tell(event: LeaseEvent) -> None:
 
 @cache
 def _built_in() -> tuple[Observer, ...]:
-    # With the first event, and not at import: by then it is known what the function has loaded.
+    # Not at import: by the first acquisition it is known what the function has loaded.
     from . import _logs, _metrics, _traces
 
     observers: list[Observer] = [_logs.log]
