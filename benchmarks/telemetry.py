@@ -12,7 +12,7 @@ from typing import Any
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from lambda_singleton import Lock, MemoryStore, _metrics, observe
+from lambda_singleton import Lock, MemoryStore, _metrics
 
 from .bench import Bench
 from .measure import Spread, in_turns, repeated
@@ -77,12 +77,8 @@ def _logging(out: io.StringIO) -> Iterator[None]:
 @contextlib.contextmanager
 def _metering(out: io.StringIO) -> Iterator[None]:
     os.environ[_metrics.NAMESPACE] = "Bench"
-    write = _metrics.observer()
-    assert write is not None
-    end = observe(write)
     try:
         with contextlib.redirect_stdout(out):
             yield
     finally:
-        end()
         del os.environ[_metrics.NAMESPACE]

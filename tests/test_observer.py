@@ -14,11 +14,11 @@ from lambda_singleton import (
     LeaseStoreError,
     Lock,
     MemoryStore,
+    _metrics,
     observe,
     singleton,
 )
-from lambda_singleton._metrics import observer as metrics_observer
-from lambda_singleton._observer import _built_in, tell
+from lambda_singleton._observer import prepare, tell
 
 from . import emf
 from .fakes import FakeClock, FaultyStore
@@ -30,14 +30,6 @@ def events() -> Iterator[list[LeaseEvent]]:
     end = observe(seen.append)
     yield seen
     end()
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    """The built-in observers are looked for again."""
-    _built_in.cache_clear()
-    yield
-    _built_in.cache_clear()
 
 
 def kinds(events: list[LeaseEvent]) -> list[str]:
@@ -228,62 +220,68 @@ class TestLogs:
         assert record.__dict__["error"] == r"LeaseStoreError: in region \udcff"
 
 
-class TestPreparation:
-    def test_observers_are_loaded_before_a_lease_counts(
-        self, fresh: None, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+class TestMetrics:
+    @pytest.fixture(autouse=True)
+    def somewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
+        monkeypatch.delenv("SINGLETON_METRICS_NAMESPACE", raising=False)
+
+    def test_there_are_none_outside_of_lambda(self, capsys: pytest.CaptureFixture[str]) -> None:
+        tell(LeaseEvent("lost", "a", 0.0))
+        assert capsys.readouterr().out == ""
+
+    @pytest.mark.parametrize(
+        ("variable", "namespace"),
+        [("AWS_LAMBDA_FUNCTION_NAME", "LambdaSingleton"), ("SINGLETON_METRICS_NAMESPACE", "Mine")],
+    )
+    def test_there_are_some_in_lambda_and_for_a_namespace(
+        self,
+        variable: str,
+        namespace: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        loaded: list[int] = []
+        monkeypatch.setenv(variable, "Mine")
+        tell(LeaseEvent("lost", "näme #key", 0.0))
+        (metric,) = emf.parse(capsys.readouterr().out)
+        assert (metric.namespace, metric.name) == (namespace, "Lost")
+        assert metric.dimensions["lease"] == r"n\xe4me "
+
+    def test_a_late_start_is_no_error_of_the_store(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
+        tell(LeaseEvent("failed", "a", 0.0, error=LeaseDeadlineError()))
+        tell(LeaseEvent("waiting", "a", 0.0))
+        assert capsys.readouterr().out == ""
+
+    def test_they_are_loaded_before_a_lease_counts(
+        self, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
+        prepare.cache_clear()
+        _metrics._ephemeral_metrics.cache_clear()
         execute = memory.execute
+        loaded: list[int] = []
 
         def watched(operation: Any, *, timeout: float) -> Any:
-            loaded.append(_built_in.cache_info().currsize)
+            loaded.append(_metrics._ephemeral_metrics.cache_info().currsize)
             return execute(operation, timeout=timeout)
 
         monkeypatch.setattr(memory, "execute", watched)
         Lock("a", 10, store=memory).acquire()
         assert loaded == [1]
 
-
-class TestMetrics:
-    def test_there_are_none_outside_of_lambda(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
-        monkeypatch.delenv("SINGLETON_METRICS_NAMESPACE", raising=False)
-        assert metrics_observer() is None
-
-    def test_there_are_some_in_lambda_and_for_a_namespace(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        for variable, namespace in (
-            ("AWS_LAMBDA_FUNCTION_NAME", "LambdaSingleton"),
-            ("SINGLETON_METRICS_NAMESPACE", "Mine"),
-        ):
-            monkeypatch.setenv(variable, "Mine")
-            write = metrics_observer()
-            assert write is not None
-            write(LeaseEvent("lost", "näme #key", 0.0))
-            (metric,) = emf.parse(capsys.readouterr().out)
-            assert (metric.namespace, metric.name) == (namespace, "Lost")
-            assert metric.dimensions["lease"] == r"n\xe4me "
-
-    def test_a_late_start_is_no_error_of_the_store(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
-        write = metrics_observer()
-        assert write is not None
-        write(LeaseEvent("failed", "a", 0.0, error=LeaseDeadlineError()))
-        write(LeaseEvent("waiting", "a", 0.0))
-        assert capsys.readouterr().out == ""
-
     def test_a_switch_that_is_neither_on_nor_off_is_told_and_harmless(
         self,
-        fresh: None,
         memory: MemoryStore,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
+        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
         monkeypatch.setenv("SINGLETON_METRICS_DISABLED", "perhaps")
         with Lock("a", 10, store=memory):
             pass
-        (record,) = [record for record in caplog.records if record.exc_info]
-        assert "SINGLETON_METRICS_DISABLED must be true or false" in str(record.exc_info)
+        told = [str(record.exc_info) for record in caplog.records if record.exc_info]
+        assert len(told) == 2
+        assert "SINGLETON_METRICS_DISABLED must be true or false" in told[0]

@@ -21,7 +21,10 @@ _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 def is_on(switch: str) -> bool:
     """Read an environment variable that is true or false, and false if it is not set."""
-    value = os.environ.get(switch, "").strip().lower() or "false"
+    value = os.environ.get(switch)
+    if value is None:
+        return False
+    value = value.strip().lower() or "false"
     try:
         return _WORDS[value]
     except KeyError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 from ._environment import is_on
 from ._errors import LeaseDeadlineError
-from ._observer import LeaseEvent, Observer
+from ._observer import LeaseEvent
 
 NAMESPACE = "SINGLETON_METRICS_NAMESPACE"
 DISABLED = "SINGLETON_METRICS_DISABLED"
@@ -22,33 +24,43 @@ _COUNTED = {
 }
 
 
-def observer() -> Observer | None:
-    """Return what writes metrics to stdout, or None where that is off.
+def load() -> None:
+    """Load what metrics need, where there are to be some."""
+    if _namespace() is not None:
+        _ephemeral_metrics()
 
-    It is on in Lambda, or where a namespace is given, if Powertools is installed and neither its
-    own switch nor ours is on.
-    """
+
+def write(event: LeaseEvent) -> None:
+    """Write what can be measured of the event to stdout, where that is on."""
+    namespace = _namespace()
+    if namespace is None or _ephemeral_metrics() is None:
+        return
+    measured = list(_measured(event))
+    if not measured:
+        return
+    metrics = _ephemeral_metrics()(namespace=namespace)
+    # Not the key: a metric for each tenant would cost more than the leases.
+    metrics.add_dimension("lease", _dimension(event.lease.partition("#")[0]))
+    for name, unit, value in measured:
+        metrics.add_metric(name, unit, value)
+    metrics.flush_metrics()
+
+
+def _namespace() -> str | None:
+    # On in Lambda, and wherever a namespace is given.
     namespace = os.environ.get(NAMESPACE)
-    in_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
-    if is_on(DISABLED) or not (namespace or in_lambda):
+    if not namespace and "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return None
+    return None if is_on(DISABLED) else namespace or "LambdaSingleton"
+
+
+@cache
+def _ephemeral_metrics() -> Any:
     try:
         from aws_lambda_powertools.metrics import EphemeralMetrics
     except ImportError:
         return None
-
-    def write(event: LeaseEvent) -> None:
-        measured = list(_measured(event))
-        if not measured:
-            return
-        metrics = EphemeralMetrics(namespace=namespace or "LambdaSingleton")
-        # Not the key: a metric for each tenant would cost more than the leases.
-        metrics.add_dimension("lease", _dimension(event.lease.partition("#")[0]))
-        for name, unit, value in measured:
-            metrics.add_metric(name, unit, value)
-        metrics.flush_metrics()
-
-    return write
+    return EphemeralMetrics
 
 
 def _measured(event: LeaseEvent) -> Iterator[tuple[str, str, float]]:

@@ -1,8 +1,11 @@
 """What happens to leases, told to whoever wants to know: logs, metrics, traces, and observers."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Literal, NamedTuple
+
+from ._errors import LeaseConfigError
 
 Kind = Literal[
     "acquired",
@@ -74,9 +77,14 @@ def observe(observer: Observer) -> Callable[[], None]:
     return end
 
 
+@cache
 def prepare() -> None:
-    """Load the built-in observers, so that the first event is as fast as any."""
-    _built_in()
+    """Load, once, what telling needs, so that the first event is as fast as any."""
+    from . import _metrics
+
+    # What is wrong with it is told with each event.
+    with suppress(LeaseConfigError):
+        _metrics.load()
 
 
 def tell(event: LeaseEvent) -> None:
@@ -92,15 +100,7 @@ def tell(event: LeaseEvent) -> None:
 
 @cache
 def _built_in() -> tuple[Observer, ...]:
-    # Not at import: by the first acquisition it is known what the function has loaded.
+    # They import this module.
     from . import _logs, _metrics, _traces
 
-    observers: list[Observer] = [_logs.log]
-    for find in (_metrics.observer, _traces.observer):
-        try:
-            found = find()
-        except Exception:
-            _logs.logger().exception("leases go on without %s", find.__module__)
-        else:
-            observers += [found] if found is not None else []
-    return tuple(observers)
+    return _logs.log, _metrics.write, _traces.write
