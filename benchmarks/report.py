@@ -97,30 +97,37 @@ def _take_over(tables: Sequence[Table]) -> Any:
 
 def _hand_off(tables: Sequence[Table]) -> Any:
     figure, all_axes = plt.subplots(
-        1, len(tables), figsize=(7 * len(tables), 5.5), layout="constrained", squeeze=False
+        1, len(tables), figsize=(7 * len(tables), 6), layout="constrained", squeeze=False
     )
     for axes, table in zip(all_axes[0], tables, strict=True):
         axes.set(title=table.title, xlabel="requests", ylabel="seconds until all have had it")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-        axes.margins(x=0.25, y=0.1)
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(ticker.ScalarFormatter())
+            axis.set_minor_formatter(ticker.NullFormatter())
+        axes.margins(x=0.3, y=0.15)
         axes.grid(color="#DDDDDD", linewidth=0.5)
         points = {str(row["contender"]): _point(row) for row in table.rows}
         polls = sorted(
             point for title, point in points.items() if point and title in {FLOOR, *OTHERS}
         )
         axes.plot(*zip(*polls, strict=True), color=GREY, linewidth=1, linestyle="--")
-        for title, point in points.items():
-            if point is not None:
-                color, marker = _look(title)
-                axes.plot(*point, color=color, marker=marker, markersize=8)
-                label = title.replace("polling every ", "").replace(
-                    "F: two boto3 calls", "F, 100 ms"
-                )
-                axes.annotate(label, point, xytext=(6, 5), textcoords="offset points", fontsize=8)
-        axes.set_ylim(bottom=0)
+        for number, (title, point) in enumerate(points.items()):
+            if point is None:
+                continue
+            color, marker = _look(title)
+            axes.plot(*point, color=color, marker=marker, markersize=8)
+            # Neighbours have theirs above and below.
+            below = number % 2
+            axes.annotate(
+                title.replace("polling every ", "").replace("F: two boto3 calls", "F, 100 ms"),
+                point,
+                xytext=(7, -10) if below else (7, 5),
+                textcoords="offset points",
+                fontsize=8,
+                color=color,
+            )
     return figure
 
 
