@@ -149,10 +149,11 @@ class DynamoDBStore:
                 record=self._decode(refusal.get("Item")),
                 store_time=_date(refusal),
             )
-        record = self._decode(response.get("Attributes"))
-        if record is None:
+        row = response.get("Attributes")
+        if not row:
             # boto3 makes nothing of a reply that breaks off, and says nothing.
             raise LeaseStoreError(f"DynamoDB's reply for table {table!r} broke off")
+        record = self._decode(row) if operation.wants_row else None
         return Reply(applied=True, record=record, store_time=_date(response))
 
     def get(self, name: str) -> LeaseRecord | None:

@@ -44,6 +44,10 @@ class Operation(Protocol):
     def in_use_until(self) -> int:
         """When the row's retention begins to count."""
 
+    @property
+    def wants_row(self) -> bool:
+        """Whether anybody looks at the row after the update: a reply may come without it if not."""
+
     def allows(self, record: LeaseRecord | None) -> bool:
         """Say whether the condition holds for this row; None: there is none."""
 
@@ -158,6 +162,10 @@ class Acquire(NamedTuple):
     def in_use_until(self) -> int:
         return self.expires_at
 
+    @property
+    def wants_row(self) -> bool:
+        return True
+
 
 class Renew(NamedTuple):
     """Move the expiry on, only while the owner is still me.
@@ -197,6 +205,10 @@ class Renew(NamedTuple):
     @property
     def in_use_until(self) -> int:
         return self.expires_at
+
+    @property
+    def wants_row(self) -> bool:
+        return False
 
 
 class Release(NamedTuple):
@@ -245,6 +257,10 @@ class Release(NamedTuple):
     def in_use_until(self) -> int:
         return self.now if self.free_at is None else self.free_at
 
+    @property
+    def wants_row(self) -> bool:
+        return False
+
 
 class TakeTicket(NamedTuple):
     """Join the line of those who wait, while somebody holds the lease."""
@@ -274,6 +290,10 @@ class TakeTicket(NamedTuple):
     @property
     def in_use_until(self) -> int:
         return self.now
+
+    @property
+    def wants_row(self) -> bool:
+        return True
 
 
 class ForceRelease(NamedTuple):
@@ -307,3 +327,7 @@ class ForceRelease(NamedTuple):
     @property
     def in_use_until(self) -> int:
         return self.now
+
+    @property
+    def wants_row(self) -> bool:
+        return True

@@ -16,8 +16,9 @@ else:
 class Reply(NamedTuple):
     """What one request came back with.
 
-    `applied` tells whether the condition held. `record` is the row after the update or, when the
-    condition failed, the row that refused it (None if the store does not return one).
+    `applied` tells whether the condition held. `record` is the row after the update (None if the
+    operation does not want it) or, when the condition failed, the row that refused it (None if the
+    store does not return one).
     `store_time` is what the store's own clock showed, cut off to whole epoch seconds (None if it
     tells none).
     """
