@@ -61,7 +61,7 @@ def utc(epoch_seconds: float) -> str:
     from datetime import UTC, datetime
 
     moment = datetime.fromtimestamp(epoch_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def epoch(text: str | None) -> float | None:

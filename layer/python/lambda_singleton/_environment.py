@@ -16,6 +16,8 @@ DISABLED = "SINGLETON_DISABLED"
 # One for the process. It reads the environment, and makes its client, with the first request.
 _default_store = DynamoDBStore()
 
+_store_types: set[type] = set()
+
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -50,6 +52,11 @@ def store_or_default(store: LeaseStore | None) -> Callable[[], LeaseStore]:
     """Return what gets the store when it is first needed."""
     if store is None:
         return lambda: _default_store
-    if not isinstance(store, LeaseStore):
-        raise LeaseConfigError(f"store must be a LeaseStore such as DynamoDBStore(), not {store!r}")
+    # A look for all that the protocol asks for takes as long as the rest of a lock's making.
+    if type(store) not in _store_types:
+        if not isinstance(store, LeaseStore):
+            raise LeaseConfigError(
+                f"store must be a LeaseStore such as DynamoDBStore(), not {store!r}"
+            )
+        _store_types.add(type(store))
     return lambda: store

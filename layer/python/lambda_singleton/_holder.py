@@ -29,5 +29,7 @@ def describe_holder(context: Any) -> dict[str, str]:
 
 
 def _told(fact: str) -> str:
+    if fact.isascii() and len(fact) <= LONGEST_FACT:
+        return fact
     # A row has 400 KB, and no place for the surrogates that stand for bytes that are no UTF-8.
     return fact[:LONGEST_FACT].encode(errors="replace").decode()
