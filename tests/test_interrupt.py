@@ -109,6 +109,22 @@ def test_a_handler_is_interrupted(store: LosingStore, work: Callable[[], None]) 
     assert signal.getsignal(signal.SIGURG) is previous
 
 
+def test_not_before_it_runs(store: LosingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        # As on a machine that has more to do: the lease is lost before start() returns.
+        start(thread)
+        while not lease.lost:
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    lease = Lock("x", DURATION, store=store).acquire()
+    with pytest.raises(LeaseLostError), Hold(lease, "interrupt"):
+        time.sleep(FOREVER)
+
+
 @pytest.mark.parametrize("work", HANDLERS)
 def test_so_is_a_with_block(store: LosingStore, work: Callable[[], None]) -> None:
     with pytest.raises(LeaseLostError), Lock("x", DURATION, store=store):

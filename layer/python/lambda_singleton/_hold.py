@@ -112,10 +112,12 @@ class Hold:
         tell: Callable[[], float | None] = self._call_on_lost
         if self._on_lost == "interrupt":
             self._interruption = interruption()
-            self._interruption.arm()
             tell = self._interrupt
         self._keeper = Keeper(renewal, self.lease, tell)
         self._keeper.start()
+        # Only now: starting a thread waits in code that is not this package's.
+        if self._interruption is not None:
+            self._interruption.arm()
 
     def _disarm(self) -> None:
         if self._interruption is not None:
