@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -58,9 +59,12 @@ class Environment:
         managed: bool = False,
     ) -> None:
         self.id = uuid.uuid4().hex
-        self.logs: list[str] = []
+        self._logs: list[str] = []
+        self._unfinished = b""
+        self._reading = threading.Lock()
         #: Of the invocation that is running, or was the latest.
         self.request_id = ""
+        self._ended = False
         self._name = name
         self._timeout = timeout
         self._managed = managed
@@ -72,12 +76,17 @@ class Environment:
             env=self._lambda_variables(handler, task_root) | dict(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
             # Stopped, it would have the kernel hang up on its whole group when their parent ends.
             process_group=0,
         )
         self._reader = threading.Thread(target=self._read_logs, daemon=True)
         self._reader.start()
+
+    @property
+    def logs(self) -> list[str]:
+        """All lines that it has written up to now."""
+        self._read_what_is_there()
+        return self._logs
 
     @property
     def pid(self) -> int:
@@ -195,9 +204,23 @@ class Environment:
         )
 
     def _read_logs(self) -> None:
+        # Nobody else empties the pipe while the function runs.
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.logs.append(line.rstrip("\n"))
+        while not self._ended:
+            select.select([self._process.stdout], [], [])
+            self._read_what_is_there()
+
+    def _read_what_is_there(self) -> None:
+        pipe = self._process.stdout
+        assert pipe is not None
+        with self._reading:
+            while not pipe.closed and not self._ended and select.select([pipe], [], [], 0)[0]:
+                read = os.read(pipe.fileno(), 65536)
+                self._ended = not read
+                *lines, self._unfinished = (self._unfinished + read).split(b"\n")
+                if self._ended and self._unfinished:
+                    lines.append(self._unfinished)
+                self._logs += [line.decode(errors="replace") for line in lines]
 
     def _lambda_variables(self, handler: str, task_root: Path) -> dict[str, str]:
         day = time.strftime("%Y/%m/%d", time.gmtime())
