@@ -273,22 +273,32 @@ class TestTheTemplate:
     def test_alarms_watch_what_the_sample_emits(
         self, resources: dict[str, Any], deploy: Deploy
     ) -> None:
-        variables = {"LEASE_SECONDS": "0.6", "WORK_SECONDS": "0", "MIN_HOLD_SECONDS": "5"}
+        store = DynamoDBStore(f"alarms-{uuid.uuid4().hex}")
+        store.create_table()
+        variables = {
+            "LEASE_SECONDS": "0.6",
+            "WORK_SECONDS": "0",
+            "MIN_HOLD_SECONDS": "5",
+            "SINGLETON_TABLE": str(store._table_name),
+        }
         sample = ROOT / "src"
         runs = deploy("nightly_report.handler", sample, **variables)
         is_broken = deploy(
-            "nightly_report.handler", sample, **variables, SINGLETON_TABLE="no-such-table"
+            "nightly_report.handler", sample, **variables | {"SINGLETON_TABLE": "no-such-table"}
         )
         day = {"time": "2026-11-22T02:00:00Z"}
+        loses = deploy("nightly_report.handler", sample, **variables | {"WORK_SECONDS": "1.5"})
+        losing = loses.start(day)
+        wait_for(loses, '"started"')
+        store.force_release("nightly-report")
+        assert losing.outcome().error_type == "LeaseLostError"
         runs.invoke(day)
         is_broken.invoke(day)
         emitted = {
             (metric.namespace, metric.name, frozenset(metric.dimensions.items()))
-            for function in (runs, is_broken)
+            for function in (loses, runs, is_broken)
             for metric in measured(function)
         }
-        # What it takes to lose a lease is shown above: it is counted like the others.
-        emitted |= {(space, "Lost", dimensions) for space, _, dimensions in emitted}
         alarms = {
             key: resource["Properties"]
             for key, resource in resources.items()
