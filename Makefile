@@ -18,7 +18,7 @@ help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
 
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
-	@$(BIN)/python -m lambda_singleton demo
+	@$(BIN)/python -m demo
 
 test: lint model rules bench-check examples tests tests-on-others  ## all that CI runs
 
@@ -62,7 +62,7 @@ examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the 
 	.venv-examples/bin/python -m pytest -q examples
 
 deploy-local: setup  ## deploy the template to the embedded engine, and use it
-	$(BIN)/python -m pytest -v tests/test_stack.py
+	$(BIN)/python -m pytest -v tests/platform/test_stack.py
 
 layer:  ## compile the layer ahead, for each of Lambda's Pythons that is here: less CPU for a cold start
 	@for version in $(RUNTIMES); do \

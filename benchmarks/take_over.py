@@ -14,7 +14,7 @@ from .worker import Worker, WorkerError
 LEASE = 2.0
 CLOCK_SKEW = 1.0
 #: The waiters' patience (seconds).
-PATIENCE = 15.0
+REQUEST_TIMEOUT = 15.0
 #: These do not renew: a killed one is no other case.
 LEFT_OUT = {"Lock, by hand", "@singleton"}
 
@@ -63,10 +63,10 @@ def _round(waiter: Worker, job: dict[str, object]) -> float | str:
     with Worker() as holder:
         holder.do("guard", **{**job, "name": "warm-up"})
         granted = holder.start("guard", **job, hold=60.0).wait("granted")
-        waiting = waiter.start("guard", **job, wait=PATIENCE)
+        waiting = waiter.start("guard", **job, wait=REQUEST_TIMEOUT)
         time.sleep(0.3)
     try:
-        taken = waiting.wait("granted", timeout=PATIENCE + 5)
+        taken = waiting.wait("granted", timeout=REQUEST_TIMEOUT + 5)
         waiting.wait("done")
     except WorkerError as error:
         return str(error)

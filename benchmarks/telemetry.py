@@ -12,7 +12,8 @@ from typing import Any
 
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from lambda_singleton import Lock, MemoryStore, _metrics
+from lambda_singleton import Lock, MemoryStore
+from lambda_singleton._events import metrics
 
 from .bench import Bench
 from .measure import Spread, in_turns, repeated
@@ -76,9 +77,9 @@ def _logging(out: io.StringIO) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _metering(out: io.StringIO) -> Iterator[None]:
-    os.environ[_metrics.NAMESPACE] = "Bench"
+    os.environ[metrics.NAMESPACE] = "Bench"
     try:
         with contextlib.redirect_stdout(out):
             yield
     finally:
-        del os.environ[_metrics.NAMESPACE]
+        del os.environ[metrics.NAMESPACE]

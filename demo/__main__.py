@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from lambda_singleton import DynamoDBStore
-from lambda_singleton._timeline import write
+from lambda_singleton_cli.timeline import write
 from local_lambda import Engine, EngineError
 from proof import picture
 from proof.history import Event, History

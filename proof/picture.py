@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lambda_singleton._timeline import write
+from lambda_singleton_cli.timeline import write
 
 from .history import Event, History, Kind, Run
 

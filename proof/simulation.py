@@ -25,16 +25,15 @@ from lambda_singleton import (
     LeaseStoreError,
     MemoryStore,
     _backoff,
-    _line,
-    _renewal,
 )
-from lambda_singleton._acquire import acquisition, run
-from lambda_singleton._lease import Lease
-from lambda_singleton._logs import logger
-from lambda_singleton._protocol import Operation
-from lambda_singleton._renewal import Renewal
-from lambda_singleton._store import Reply
-from lambda_singleton._term import Term
+from lambda_singleton._holding import line, renewal
+from lambda_singleton._holding.acquire import acquisition, run
+from lambda_singleton._holding.lease import Lease
+from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._logger import logger
+from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.store import Reply
+from lambda_singleton._protocol.term import Term
 
 from .history import Event, History, Promise
 
@@ -388,8 +387,8 @@ def simulate(
     # The package's own jitter has to come from the same dice.
     with (
         patch.object(_backoff, "uniform", dice.uniform),
-        patch.object(_line, "uniform", dice.uniform),
-        patch.object(_renewal, "uniform", dice.uniform),
+        patch.object(line, "uniform", dice.uniform),
+        patch.object(renewal, "uniform", dice.uniform),
         patch.object(logger(), "disabled", True),
     ):
         for number in range(dice.randint(2, 5)):

@@ -98,7 +98,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def without_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pause is as long as it can be."""
-    for module in ("_backoff", "_renewal"):
+    for module in ("_backoff", "_holding.renewal"):
         monkeypatch.setattr(f"lambda_singleton.{module}.uniform", lambda a, b: b)
 
 

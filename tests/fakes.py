@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from lambda_singleton import LeaseRecord, LeaseStore, LeaseStoreError
-from lambda_singleton._protocol import Acquire, Operation
-from lambda_singleton._store import Reply
+from lambda_singleton._protocol.operations import Acquire, Operation
+from lambda_singleton._protocol.store import Reply
 
 START = 1_800_000_000.0
 

@@ -49,9 +49,9 @@ for version in ${PYTHONS:-}; do
     if [ -n "$python" ]; then
         set_up "$version" "$python"
         in_background "Python $version" ".venv-$version/bin/python" -m pytest -q \
-            --ignore tests/test_stack.py --ignore tests/test_soak.py \
-            --ignore tests/test_simulation.py --ignore tests/test_history.py \
-            --deselect tests/test_local_lambda.py::TestTakeOver
+            --ignore tests/platform/test_stack.py --ignore tests/proving/test_soak.py \
+            --ignore tests/proving/test_simulation.py --ignore tests/proving/test_history.py \
+            --deselect tests/platform/test_local_lambda.py::TestTakeOver
     else
         echo "NOT TESTED on Python $version: this machine has none"
     fi
@@ -59,9 +59,9 @@ done
 
 # The oldest boto3. Processes of their own would not know the engine's address.
 in_background "the oldest boto3" env PYTHONPATH=layer/python .venv-oldest/bin/python -m pytest -q \
-    -p no:cacheprovider tests/test_store_contract.py tests/test_dynamodb.py tests/test_fencing.py \
-    tests/test_proxy.py \
-    --deselect tests/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself
+    -p no:cacheprovider tests/stores/test_store_contract.py tests/stores/test_dynamodb.py tests/core/test_fencing.py \
+    tests/proving/test_proxy.py \
+    --deselect tests/stores/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself
 
 # An engine that shows no refusals, and knows no TTL.
 on_dynalite() {
@@ -70,9 +70,9 @@ on_dynalite() {
     .node-dynalite/node_modules/.bin/dynalite --host 127.0.0.1 --port "$port" >/dev/null 2>&1 &
     trap 'kill %1' EXIT
     AWS_ENDPOINT_URL=http://127.0.0.1:$port .venv/bin/python -m pytest -q \
-        --deselect tests/test_dynamodb.py::TestTable tests/test_store_contract.py \
-        tests/test_dynamodb.py tests/test_exclusion.py tests/test_snapshot.py \
-        tests/test_local_lambda.py --deselect tests/test_local_lambda.py::TestTakeOver
+        --deselect tests/stores/test_dynamodb.py::TestTable tests/stores/test_store_contract.py \
+        tests/stores/test_dynamodb.py tests/stores/test_exclusion.py tests/stores/test_snapshot.py \
+        tests/platform/test_local_lambda.py --deselect tests/platform/test_local_lambda.py::TestTakeOver
 }
 
 if command -v npm >/dev/null; then

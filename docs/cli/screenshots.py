@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 
 from lambda_singleton import MemoryStore
-from lambda_singleton._cli._pretty import Pretty
-from lambda_singleton._cli._screen import Picture
-from lambda_singleton._cli._watch import Watch, remember
 from lambda_singleton._clock import utc
-from lambda_singleton._protocol import Acquire, Release, Renew
+from lambda_singleton._protocol.operations import Acquire, Release, Renew
+from lambda_singleton_cli.commands.watch import Watch, remember
+from lambda_singleton_cli.rich_renderer import RichRenderer
+from lambda_singleton_cli.screen import Picture
 
 HERE = Path(__file__).parent
 NOW = 1_800_004_337.0
@@ -109,14 +109,14 @@ def draw() -> None:
     watch = Watch(world.store, ())
     kept = watch.look()
     console = terminal()
-    Pretty(console).table([*watch.statuses.values()])
+    RichRenderer(console).table([*watch.statuses.values()])
     save(console, "list")
     for step in WATCHED:
         world.step(*step)
         kept = remember(kept, watch.look())
     title = f"DynamoDBStore('leases') at {utc(NOW)[11:19]} UTC, every 1 s, Ctrl-C ends"
     console = terminal()
-    console.print(Pretty(console).picture(Picture.of(title, watch.statuses.values(), kept)))
+    console.print(RichRenderer(console).picture(Picture.of(title, watch.statuses.values(), kept)))
     save(console, "watch")
 
 

@@ -18,8 +18,8 @@ from lambda_singleton import (
     fenced,
     singleton,
 )
-from lambda_singleton._protocol import Operation, Release
-from lambda_singleton._store import Reply
+from lambda_singleton._protocol.operations import Operation, Release
+from lambda_singleton._protocol.store import Reply
 
 DURATION = float(os.environ["DURATION"])
 MANAGED = os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instances"

@@ -37,9 +37,6 @@ costs the handler its lease. Without a `duration` the lease lasts as long as the
 nothing is renewed, and a run that crashes early blocks the name until its deadline.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from ._dynamodb import DynamoDBStore
 from ._errors import (
     LeaseConfigError,
     LeaseDeadlineError,
@@ -49,18 +46,18 @@ from ._errors import (
     LeaseLostError,
     LeaseStoreError,
 )
+from ._events.event import LeaseEvent
+from ._events.observers import Observer, observe
 from ._fencing import fenced
-from ._hold import current_lease
-from ._lease import Lease
+from ._holding.hold import current_lease
+from ._holding.lease import Lease
 from ._lock import Lock
-from ._memory import MemoryStore
-from ._observer import LeaseEvent, Observer, observe
-from ._rules import Skipped
+from ._options import Skipped
+from ._protocol.record import LeaseRecord
+from ._protocol.store import LeaseStore
 from ._singleton import singleton
-from ._store import LeaseStore
-
-if TYPE_CHECKING:
-    from ._record import LeaseRecord
+from ._stores.dynamodb import DynamoDBStore
+from ._stores.memory import MemoryStore
 
 __version__ = "0.1.0"
 
@@ -86,12 +83,3 @@ __all__ = [
     "observe",
     "singleton",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Records come with dataclasses, which no import of this package has to wait for.
-    if name == "LeaseRecord":
-        from ._record import LeaseRecord
-
-        return LeaseRecord
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

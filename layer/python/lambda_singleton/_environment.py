@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 
-from ._dynamodb import DynamoDBStore
 from ._errors import LeaseConfigError
-from ._memory import MemoryStore
-from ._store import LeaseStore
+from ._protocol.store import LeaseStore
+from ._stores.dynamodb import DynamoDBStore
+from ._stores.memory import MemoryStore
+from ._switch import is_on
 
 DISABLED = "SINGLETON_DISABLED"
 
@@ -17,20 +17,6 @@ DISABLED = "SINGLETON_DISABLED"
 _default_store = DynamoDBStore()
 
 _store_types: set[type] = set()
-
-_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-
-def is_on(switch: str) -> bool:
-    """Read an environment variable that is true or false, and false if it is not set."""
-    value = os.environ.get(switch)
-    if value is None:
-        return False
-    value = value.strip().lower() or "false"
-    try:
-        return _WORDS[value]
-    except KeyError:
-        raise LeaseConfigError(f"{switch} must be true or false, not {value!r}") from None
 
 
 def is_disabled() -> bool:

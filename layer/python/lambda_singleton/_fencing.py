@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ._errors import LeaseConfigError
-from ._lease import Lease
+from ._holding.lease import Lease
 
 _SET = r"(?i)(?<![#:\w])SET\b"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._acquire import Steps, acquisition, run, run_async
 from ._clock import seconds
 from ._environment import disabled_store, is_disabled, store_or_default
-from ._hold import Hold, current_hold
 from ._holder import describe_holder
-from ._lease import Lease
+from ._holding.acquire import Steps, acquisition, run, run_async
+from ._holding.hold import Hold, current_hold
+from ._holding.lease import Lease
 from ._name import check_name
-from ._store import LeaseStore
-from ._term import Term
+from ._protocol.store import LeaseStore
+from ._protocol.term import Term
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -6,16 +6,16 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
-from ._acquire import run, run_async
 from ._clock import seconds
 from ._environment import store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
-from ._hold import Hold, OnLost
-from ._lease import Lease
+from ._holding.acquire import run, run_async
+from ._holding.hold import Hold, OnLost
+from ._holding.lease import Lease
 from ._lock import SHORTEST
 from ._name import Key, naming
-from ._rules import Rules, Skipped
-from ._store import LeaseStore
+from ._options import Rules, Skipped
+from ._protocol.store import LeaseStore
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -1,0 +1,84 @@
+"""One structured line for each decision, on the logger `lambda_singleton`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._clock import utc
+from .._logger import logger
+from .event import LeaseEvent
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+# Contention is what leases are for: it never warns.
+_LEVELS = {
+    "acquired": INFO,
+    "waiting": INFO,
+    "skipped": INFO,
+    "failed": ERROR,
+    "renewed": DEBUG,
+    "renewal_failed": WARNING,
+    "lost": ERROR,
+    "released": INFO,
+    "release_failed": WARNING,
+    "forced": WARNING,
+}
+
+
+def log(event: LeaseEvent) -> None:
+    """Write the event, as a sentence and as fields."""
+    # Somebody died without releasing it: worth a look, though all is well now.
+    level = WARNING if event.taken_from else _LEVELS[event.kind]
+    if logger().isEnabledFor(level):
+        logger().log(level, "%s", _encodable(_sentence(event)), extra=_fields(event))
+
+
+def _sentence(event: LeaseEvent) -> str:
+    lease = f"lease {event.lease!r}"
+    match event.kind:
+        case "acquired":
+            how = f"taken over from a dead holder, {event.taken_from}" if event.taken_from else ""
+            waited = f" after {event.waited:.3f} s of waiting" if event.waited else ""
+            return f"{lease} {how or 'acquired'} with token {event.token}{waited}"
+        case "waiting":
+            return f"waiting for {lease}, {_holder(event)}"
+        case "skipped":
+            return f"skipped: {lease} is {_holder(event)}"
+        case "failed":
+            return f"{lease} was not acquired, nothing runs: {event.error}"
+        case "renewed":
+            return f"{lease} renewed until {utc(event.until or 0)}"
+        case "renewal_failed":
+            return f"{lease} was not renewed, trying again: {event.error}"
+        case "lost":
+            return f"{lease} (token {event.token}) is lost: {event.reason}"
+        case "released":
+            return f"{lease} released after {event.held or 0:.3f} s: {event.outcome}"
+        case "release_failed":
+            return f"{lease} could not be released and ends by itself: {event.error}"
+        case "forced":
+            return f"{lease} was released by force: its token is {event.token} now"
+
+
+def _holder(event: LeaseEvent) -> str:
+    until = "" if event.held_until is None else f" until {utc(event.held_until)}"
+    who = ", ".join(f"{key} {value}" for key, value in (event.holder or {}).items())
+    return f"held{until}" + (f" by {who}" if who else "")
+
+
+def _fields(event: LeaseEvent) -> dict[str, Any]:
+    fields: dict[str, Any] = {"decision": event.kind, **event._asdict()}
+    del fields["kind"]
+    for time in ("until", "held_until"):
+        fields[time] = None if fields[time] is None else utc(fields[time])
+    for length in ("took", "waited", "held"):
+        fields[length] = None if fields[length] is None else round(fields[length], 6)
+    fields["holder"] = None if event.holder is None else dict(event.holder)
+    if event.error is not None:
+        fields["error"] = _encodable(f"{type(event.error).__name__}: {event.error}")
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def _encodable(text: str) -> str:
+    # An error may quote bytes of the environment that are no UTF-8: a handler would lose the line.
+    return text.encode(errors="backslashreplace").decode()

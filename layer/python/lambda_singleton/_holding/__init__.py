@@ -1,0 +1,1 @@
+"""The holder's side of a lease: taking, keeping and leaving it."""

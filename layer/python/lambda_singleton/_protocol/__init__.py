@@ -1,0 +1,1 @@
+"""The row, its operations, and where they go."""

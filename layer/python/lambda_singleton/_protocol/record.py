@@ -1,0 +1,26 @@
+"""One lease as the store knows it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class LeaseRecord(NamedTuple):
+    """A row of the table, decoded. Times are epoch seconds, lengths are seconds.
+
+    `owner` is None while the lease is free; `expires_at` then is the end of a minimum hold, if one
+    is still set. `holder` and `last_run` describe the latest holder and the latest completed run
+    for people: nothing is decided on them. `tickets` were given to those who waited, and `served`
+    is the latest of these that got the lease. `taken_from` is the owner whom the latest acquisition
+    found in the row, who had died; its own owner if the lease was free.
+    """
+
+    name: str
+    token: int
+    owner: str | None = None
+    expires_at: float | None = None
+    holder: Mapping[str, str] | None = None
+    last_run: Mapping[str, str] | None = None
+    duration: float | None = None
+    tickets: int = 0
+    served: int = 0
+    taken_from: str | None = None

@@ -1,0 +1,201 @@
+"""Leases in a DynamoDB table: one conditional UpdateItem for each operation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .._clock import Clock, seconds
+from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
+from .._logger import logger
+from .._name import check_name
+from .._protocol.operations import Operation
+from .._protocol.record import LeaseRecord
+from .._protocol.store import Reply
+from .._protocol.term import REQUEST_TIMEOUT
+from .client import GivenClient, OwnClients
+from .force_release import force_release
+from .refusals import date_of, error_code, explain, not_a_lease, without_secrets
+from .rows import ATTRIBUTES, Rows
+from .table import TABLE, create_table
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class DynamoDBStore:
+    """Leases in the table `table_name`, by default the one that `SINGLETON_TABLE` names.
+
+    The row format is in `docs/protocol.md`. botocore is imported, and a client made, with the first
+    request: by boto3's default session where boto3 is in use. Where nobody has loaded botocore
+    before, what it reads is kept from the garbage collector (`gc.freeze`): a full collection takes
+    longer than making the client. A `client` of your own is used as it is: give it short timeouts
+    and `retries={"total_max_attempts": 1}`, since this package retries by itself. A child of
+    `fork()` never uses a connection of its parent.
+
+    Args:
+        table_name: The table's name. An argument beats the environment.
+        client: A low-level boto3 DynamoDB client to use instead of an own one.
+        clock_skew: How far, in seconds, the clocks of two parties may differ.
+        kill_grace: How late, in seconds, an invocation may be killed after its deadline.
+        retention: How long a row is kept after its last use, for DynamoDB's TTL: a timedelta, or
+            seconds. With less than a quarter of an hour the tokens might not go on rising after a
+            deletion.
+        key_attr: The table's partition key.
+        ttl_attr: The table's TTL attribute.
+        clock: What to read the time from.
+
+    Raises:
+        LeaseConfigError: For a value that cannot work, such as a resource in place of a client.
+    """
+
+    def __init__(
+        self,
+        table_name: str | None = None,
+        *,
+        client: DynamoDBClient | None = None,
+        clock_skew: float = 1.0,
+        kill_grace: float = 2.0,
+        retention: float | timedelta = 7 * 86_400,
+        key_attr: str = "id",
+        ttl_attr: str = "expiration",
+        clock: Clock = time,
+    ) -> None:
+        self.clock = clock
+        self.clock_skew = seconds(clock_skew, "clock_skew")
+        self.kill_grace = seconds(kill_grace, "kill_grace")
+        # A row that is past its TTL is deleted, also while somebody holds the lease.
+        self._retention = int(seconds(retention, "retention", most=1e10))
+        self._table_name = table_name
+        self._rows = Rows(_attribute(key_attr, "key_attr"), _attribute(ttl_attr, "ttl_attr"))
+        if key_attr == ttl_attr:
+            raise LeaseConfigError(f"key_attr and ttl_attr must differ, but both are {key_attr!r}")
+        self._clients = OwnClients() if client is None else GivenClient(client)
+
+    def __repr__(self) -> str:
+        return f"DynamoDBStore({self._table_name or os.environ.get(TABLE)!r})"
+
+    def prepare(self, *, timeout: float) -> None:
+        """Import boto3 and make the client, the first time."""
+        self._client(timeout)
+
+    def execute(self, operation: Operation, *, timeout: float) -> Reply:
+        """Send one UpdateItem."""
+        table, client = self._table, self._client(timeout)
+        expiration = operation.in_use_until // 1000 + self._retention
+        request = self._rows.request(operation, expiration)
+        try:
+            response = client.update_item(TableName=table, **request)
+        except Exception as error:
+            refusal: Mapping[str, Any] = getattr(error, "response", None) or {}
+            if error_code(refusal) != "ConditionalCheckFailedException":
+                raise explain(error, table, "UpdateItem", operation.name) from without_secrets(
+                    error
+                )
+            return Reply(
+                applied=False, record=self._decode(refusal.get("Item")), store_time=date_of(refusal)
+            )
+        row = response.get("Attributes")
+        if not row or not self._rows.is_result(operation, row):
+            # boto3 makes nothing of a reply that breaks off, and says nothing.
+            raise LeaseStoreError(f"DynamoDB's reply for table {table!r} is not this request's")
+        record = self._decode(row) if operation.wants_row else None
+        return Reply(applied=True, record=record, store_time=date_of(response))
+
+    def get(self, name: str) -> LeaseRecord | None:
+        """Read the lease called `name`, consistently; None if there never was one.
+
+        Raises `LeaseStoreError` or `LeaseConfigError`.
+        """
+        table, client = self._table, self._client(REQUEST_TIMEOUT)
+        key = self._rows.key(check_name(name))
+        try:
+            response = client.get_item(TableName=table, Key=key, ConsistentRead=True)
+        except Exception as error:
+            raise explain(error, table, "GetItem") from without_secrets(error)
+        return self._decode(response.get("Item"))
+
+    def records(self) -> Iterator[LeaseRecord]:
+        """Read every lease in the table, passing over rows that are not leases.
+
+        A row that has a token but makes no sense otherwise is named in a logged warning. Raises
+        `LeaseStoreError` or `LeaseConfigError`.
+        """
+        table, client = self._table, self._client(REQUEST_TIMEOUT)
+        try:
+            for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+                for item in page["Items"]:
+                    if "token" not in item:
+                        continue
+                    try:
+                        record = self._decode(item)
+                    except LeaseConfigError as error:
+                        logger().warning("not listed: %s", error)
+                        continue
+                    if record is not None:
+                        yield record
+        except LeaseError:
+            raise
+        except Exception as error:
+            raise explain(error, table, "Scan") from without_secrets(error)
+
+    def force_release(self, name: str) -> LeaseRecord:
+        """Free a lease whoever holds it, and raise its token so that the holder is fenced.
+
+        The former holder notices with its next renewal. Raises `LeaseConfigError` if there is no
+        lease of that name, and `LeaseStoreError` if DynamoDB does not answer.
+        """
+        return force_release(self, check_name(name))
+
+    def create_table(self) -> None:
+        """Create the table, with on-demand billing and TTL, unless it is there already.
+
+        For trials and tests: in production let a template do it. Raises `LeaseConfigError` if a
+        table of that name has another key or another TTL attribute.
+        """
+        table, client = self._table, self._client(REQUEST_TIMEOUT)
+        try:
+            create_table(client, table, self._rows)
+        except LeaseError:
+            raise
+        except Exception as error:
+            raise explain(error, table, "CreateTable") from without_secrets(error)
+
+    @property
+    def _table(self) -> str:
+        name = self._table_name or os.environ.get(TABLE)
+        if not name:
+            raise LeaseConfigError(
+                f"no table: set the environment variable {TABLE}, or give DynamoDBStore a name"
+            )
+        return name
+
+    def _client(self, timeout: float) -> DynamoDBClient:
+        # A missing table name is told before anything slow is done.
+        table = self._table
+        try:
+            return self._clients.get(timeout)
+        except LeaseError:
+            raise
+        except Exception as error:
+            raise explain(error, table, "UpdateItem") from without_secrets(error)
+
+    def _decode(self, item: Mapping[str, Any] | None) -> LeaseRecord | None:
+        try:
+            return self._rows.decode(item)
+        except ValueError as error:
+            name = (item or {}).get(self._rows.key_attr, {}).get("S")
+            raise not_a_lease(self._table, name, error) from None
+
+
+def _attribute(name: object, parameter: str) -> str:
+    # The limit is DynamoDB's, for the name of a key.
+    if not isinstance(name, str) or not 0 < len(name) <= 255:
+        raise LeaseConfigError(f"{parameter} must be a str of 1 to 255 characters, not {name!r}")
+    if name in ATTRIBUTES:
+        raise LeaseConfigError(f"{parameter} must not be {name!r}, an attribute of every row")
+    return name

@@ -1,0 +1,400 @@
+"""A lost lease stops the handler, whatever it is doing, and leaves no trace behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+from lambda_singleton import (
+    Lease,
+    LeaseHeldError,
+    LeaseInterrupt,
+    LeaseLostError,
+    LeaseStoreError,
+    Lock,
+    MemoryStore,
+    singleton,
+)
+from lambda_singleton._holding.hold import Hold
+from lambda_singleton._holding.interrupt import MainThreadInterruption
+from lambda_singleton._protocol.operations import Operation, Renew
+from lambda_singleton._protocol.store import Reply
+
+from ..fakes import FaultyStore
+
+DURATION = 0.6
+FOREVER = 30
+
+
+class LosingStore(FaultyStore):
+    """Every renewal finds the lease in other hands ("stolen") or nobody there ("expired")."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(MemoryStore())
+        self.reason = reason
+
+    def execute(self, operation: Operation, *, timeout: float) -> Reply:
+        if isinstance(operation, Renew):
+            if self.reason == "expired":
+                raise LeaseStoreError("unreachable")
+            self.inner.force_release(operation.name)
+        return super().execute(operation, timeout=timeout)
+
+
+@pytest.fixture(params=["stolen", "expired"])
+def store(request: pytest.FixtureRequest) -> LosingStore:
+    return LosingStore(request.param)
+
+
+def sleeps() -> None:
+    time.sleep(FOREVER)
+
+
+def waits_on_a_socket() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.recv(1)
+
+
+def waits_for_a_lock() -> None:
+    event = threading.Event()
+    event.wait(FOREVER)
+
+
+def loops() -> None:
+    stop_at = time.monotonic() + FOREVER
+    while time.monotonic() < stop_at:
+        pass
+
+
+def catches_exception_and_goes_on() -> None:
+    stop_at = time.monotonic() + FOREVER
+    while time.monotonic() < stop_at:
+        try:
+            time.sleep(0.01)
+            raise ValueError("a bad record")
+        except Exception:  # noqa: S110
+            pass
+
+
+HANDLERS = [sleeps, waits_on_a_socket, waits_for_a_lock, loops, catches_exception_and_goes_on]
+
+
+@pytest.mark.parametrize("work", HANDLERS)
+def test_a_handler_is_interrupted(store: LosingStore, work: Callable[[], None]) -> None:
+    seen: list[type[BaseException]] = []
+
+    @singleton("x", DURATION, store=store)
+    def handler(event: object, context: object) -> None:
+        try:
+            work()
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    previous = signal.getsignal(signal.SIGURG)
+    with pytest.raises(LeaseLostError) as lost:
+        handler({}, None)
+    assert lost.value.reason == store.reason
+    assert isinstance(lost.value.__cause__, LeaseInterrupt)
+    assert seen == [LeaseInterrupt]
+    assert signal.getsignal(signal.SIGURG) is previous
+
+
+def test_not_before_it_runs(store: LosingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        # As on a machine that has more to do: the lease is lost before start() returns.
+        start(thread)
+        while not lease.lost:
+            time.sleep(0.01)
+        time.sleep(0.1)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    lease = Lock("x", DURATION, store=store).acquire()
+    with pytest.raises(LeaseLostError), Hold(lease, "interrupt"):
+        time.sleep(FOREVER)
+
+
+@pytest.mark.parametrize("work", HANDLERS)
+def test_so_is_a_with_block(store: LosingStore, work: Callable[[], None]) -> None:
+    with pytest.raises(LeaseLostError), Lock("x", DURATION, store=store):
+        work()
+
+
+def test_one_that_swallows_even_that_is_interrupted_again(store: LosingStore) -> None:
+    interrupts = 0
+
+    @singleton("x", DURATION, store=store)
+    def handler(event: object, context: object) -> None:
+        nonlocal interrupts
+        while interrupts < 2:
+            try:
+                time.sleep(FOREVER)
+            except LeaseInterrupt:
+                interrupts += 1
+
+    with pytest.raises(LeaseLostError):
+        handler({}, None)
+    assert interrupts == 2
+
+
+def test_it_has_time_to_clean_up(store: LosingStore) -> None:
+    cleaned_up = False
+
+    @singleton("x", DURATION, store=store)
+    def handler(event: object, context: object) -> None:
+        nonlocal cleaned_up
+        try:
+            time.sleep(FOREVER)
+        finally:
+            time.sleep(0.3)
+            cleaned_up = True
+
+    with pytest.raises(LeaseLostError):
+        handler({}, None)
+    assert cleaned_up
+
+
+def test_an_expired_one_is_stopped_before_others_may_start() -> None:
+    store = LosingStore("expired")
+    stopped_with = 0.0
+
+    @singleton("x", 3, store=store)
+    def handler(event: object, context: object, lease: Lease) -> None:
+        nonlocal stopped_with
+        try:
+            time.sleep(FOREVER)
+        finally:
+            stopped_with = lease._left()
+
+    with pytest.raises(LeaseLostError):
+        handler({}, None)
+    assert stopped_with > 0
+
+
+def test_a_signal_handler_of_ones_own_is_kept_and_still_called(store: LosingStore) -> None:
+    calls: list[int] = []
+
+    def mine(number: int, frame: Any) -> None:
+        calls.append(number)
+
+    previous = signal.signal(signal.SIGURG, mine)
+    try:
+        with Lock("y", 30, store=MemoryStore()):
+            signal.raise_signal(signal.SIGURG)
+        assert calls == [signal.SIGURG]
+        with pytest.raises(LeaseLostError), Lock("x", DURATION, store=store):
+            time.sleep(FOREVER)
+        assert calls == [signal.SIGURG]
+        assert signal.getsignal(signal.SIGURG) is mine
+    finally:
+        signal.signal(signal.SIGURG, previous)
+
+
+def test_one_that_was_set_inside_the_handler_stays() -> None:
+    previous = signal.getsignal(signal.SIGURG)
+    try:
+        with Lock("x", 30, store=MemoryStore()):
+            signal.signal(signal.SIGURG, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGURG) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGURG, previous)
+
+
+def test_it_is_never_raised_in_the_packages_own_code() -> None:
+    interruption = MainThreadInterruption()
+    interruption._sent = True
+
+    def elsewhere() -> None:
+        signal.raise_signal(signal.SIGURG)
+
+    inside = FunctionType(
+        elsewhere.__code__, {"__name__": "lambda_singleton._any", "signal": signal}
+    )
+    interruption.arm()
+    try:
+        inside()
+        assert not interruption.delivered
+        with pytest.raises(LeaseInterrupt):
+            elsewhere()
+        assert interruption.delivered
+    finally:
+        interruption.disarm()
+
+
+class Deaf:
+    """An interruption that cannot be delivered."""
+
+    delivered = False
+
+    def arm(self) -> None: ...
+
+    def send(self) -> None: ...
+
+    def disarm(self) -> None: ...
+
+
+def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
+    hold = Hold(Lock("x", 30, store=MemoryStore()).acquire(), "interrupt")
+    hold._interruption = interruption = Deaf()
+    assert 0 < hold._interrupt() < 0.1
+    interruption.delivered = True
+    assert hold._interrupt() == 1, "then there is time to clean up"
+    assert 0 < hold._interrupt() < 0.1
+
+
+def test_an_outer_lease_interrupts_through_an_inner_one(store: LosingStore) -> None:
+    inner = MemoryStore()
+    with pytest.raises(LeaseLostError) as lost, Lock("outer", DURATION, store=store):  # noqa: SIM117
+        with Lock("inner", 30, store=inner):
+            time.sleep(FOREVER)
+    assert lost.value.name == "outer"
+    record = inner.get("inner")
+    assert record is not None
+    assert record.owner is None, "the inner lease was released on the way"
+
+
+def test_a_handler_outside_the_main_thread_is_interrupted(store: LosingStore) -> None:
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with Lock("x", DURATION, store=store):
+                stop_at = time.monotonic() + FOREVER
+                while time.monotonic() < stop_at:
+                    time.sleep(0.01)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(FOREVER)
+    assert [type(error) for error in outcome] == [LeaseLostError]
+
+
+class TestAsync:
+    def test_a_task_is_cancelled(self, store: LosingStore) -> None:
+        seen: list[type[BaseException]] = []
+
+        @singleton("x", DURATION, store=store)
+        async def handler(event: object, context: object) -> None:
+            try:
+                await asyncio.sleep(FOREVER)
+            except BaseException as error:
+                seen.append(type(error))
+                raise
+
+        with pytest.raises(LeaseLostError) as lost:
+            asyncio.run(handler({}, None))
+        assert lost.value.reason == store.reason
+        assert seen == [asyncio.CancelledError]
+
+    def test_one_that_blocks_the_loop_is_interrupted(self, store: LosingStore) -> None:
+        @singleton("x", DURATION, store=store)
+        async def handler(event: object, context: object) -> None:
+            time.sleep(FOREVER)  # noqa: ASYNC251
+
+        with pytest.raises(LeaseLostError):
+            asyncio.run(handler({}, None))
+        assert signal.getsignal(signal.SIGURG) is signal.SIG_DFL
+
+    def test_other_tasks_go_on(self, store: LosingStore) -> None:
+        @singleton("x", DURATION, store=store)
+        async def handler(event: object, context: object) -> None:
+            await asyncio.sleep(FOREVER)
+
+        async def both() -> tuple[Any, Any]:
+            async def other() -> str:
+                await asyncio.sleep(DURATION * 2)
+                return "finished"
+
+            results = await asyncio.gather(handler({}, None), other(), return_exceptions=True)
+            return results[0], results[1]
+
+        lost, finished = asyncio.run(both())
+        assert isinstance(lost, LeaseLostError)
+        assert finished == "finished"
+
+    def test_a_block_is_stopped_and_the_task_lives_on(self, store: LosingStore) -> None:
+        async def main() -> str:
+            try:
+                async with Lock("x", DURATION, store=store):
+                    await asyncio.sleep(FOREVER)
+            except LeaseLostError:
+                await asyncio.sleep(0.01)
+                return "went on"
+            return "not interrupted"
+
+        assert asyncio.run(main()) == "went on"
+
+
+class TestReport:
+    def test_the_handler_runs_on_and_can_look(self, store: LosingStore) -> None:
+        seen: list[bool] = []
+
+        @singleton("x", DURATION, on_lost="report", store=store)
+        def handler(event: object, context: object, lease: Lease) -> str:
+            while not lease.lost:
+                time.sleep(0.01)
+            with pytest.raises(LeaseLostError):
+                lease.check()
+            seen.append(lease.lost)
+            return "a result that must not be believed"
+
+        with pytest.raises(LeaseLostError):
+            handler({}, None)
+        assert seen == [True]
+
+    def test_a_callable_is_called_once(self, store: LosingStore) -> None:
+        told: list[Lease] = []
+
+        @singleton("x", DURATION, on_lost=told.append, store=store)
+        def handler(event: object, context: object, lease: Lease) -> None:
+            while not told:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            assert told == [lease]
+
+        with pytest.raises(LeaseLostError):
+            handler({}, None)
+        assert len(told) == 1
+
+    def test_what_it_raises_goes_nowhere(
+        self, store: LosingStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        called = threading.Event()
+        calls = 0
+
+        def broken(lease: Lease) -> None:
+            nonlocal calls
+            calls += 1
+            called.set()
+            raise ValueError("on_lost is broken")
+
+        @singleton("x", DURATION, on_lost=broken, store=store)
+        def handler(event: object, context: object) -> None:
+            called.wait(FOREVER)
+            time.sleep(0.2)
+
+        with pytest.raises(LeaseLostError):
+            handler({}, None)
+        assert "on_lost is broken" in caplog.text
+        assert calls == 1
+
+
+def test_losing_one_lease_does_not_stop_the_wait_for_another() -> None:
+    store = MemoryStore()
+    holder = Lock("x", 30, store=store).acquire()
+    with pytest.raises(LeaseHeldError):
+        Lock("x", 30, store=store).acquire(wait=0.2)
+    holder.check()

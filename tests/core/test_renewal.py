@@ -1,0 +1,244 @@
+"""When a lease is renewed, and when it is given up. No thread: the clock is turned by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambda_singleton import Lease, LeaseStoreError, Lock, MemoryStore
+from lambda_singleton._holding.acquire import acquisition, run
+from lambda_singleton._holding.renewal import Keeper, Renewal
+from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.store import Reply
+from lambda_singleton._protocol.term import Term
+
+from ..fakes import START, FakeClock, FaultyStore
+
+
+@pytest.fixture
+def store(memory: MemoryStore) -> FaultyStore:
+    return FaultyStore(memory)
+
+
+def take(store: FaultyStore, duration: float | None, deadline: float | None = None) -> Lease:
+    term = Term(duration, None if deadline is None else START + deadline, store.kill_grace)
+    return run(acquisition(store, "x", term, wait=0, holder={}), store.clock)
+
+
+def play(renewal: Renewal, clock: FakeClock, until: float) -> None:
+    """Do what the thread does until then."""
+    while clock.now < until:
+        delay = renewal.step()
+        if delay is None:
+            return
+        clock.now = min(until, clock.now + max(delay, 0.001))
+
+
+@pytest.mark.parametrize("duration", [0.3, 1, 30])
+def test_a_lease_is_renewed_at_a_third_of_it(
+    store: FaultyStore, clock: FakeClock, duration: float
+) -> None:
+    lease = take(store, duration)
+    play(Renewal(lease), clock, until=duration / 3)
+    assert store.sent == ["Acquire", "Renew"]
+    assert lease.remaining() > 0.9 * duration
+
+
+def test_an_hour_takes_no_more_renewals_than_needed(store: FaultyStore, clock: FakeClock) -> None:
+    lease = take(store, 30)
+    play(Renewal(lease), clock, until=3600)
+    assert 360 <= store.sent.count("Renew") <= 450
+    lease.check()
+
+
+def test_renewals_end_when_the_lease_reaches_the_deadline(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30, deadline=100)
+    renewal = Renewal(lease)
+    assert renewal.needed
+    play(renewal, clock, until=99)
+    assert renewal.step() is None
+    row = store.inner.get("x")
+    assert row is not None
+    assert row.expires_at == START + 102
+    assert not lease.lost
+
+
+@pytest.mark.parametrize(
+    ("duration", "deadline", "needed"),
+    [(None, 60, False), (90, 60, False), (62, 60, False), (61, 60, True), (30, 60, True)],
+)
+def test_a_lease_that_lasts_as_long_as_the_invocation_needs_none(
+    store: FaultyStore, duration: float | None, deadline: float, needed: bool
+) -> None:
+    assert Renewal(take(store, duration, deadline)).needed is needed
+
+
+@pytest.mark.parametrize(("duration", "given_up_at"), [(30, 29), (5, 4.5)])
+def test_a_failed_renewal_is_tried_again_until_the_leases_end(
+    store: FaultyStore, clock: FakeClock, duration: float, given_up_at: float
+) -> None:
+    lease = take(store, duration)
+    store.faults = ["unreachable"] * 999
+    play(Renewal(lease), clock, until=60)
+    assert lease.lost
+    assert store.sent.count("Renew") >= 5
+    assert clock.now == pytest.approx(given_up_at, abs=0.01), "before the end, to clean up"
+
+
+def test_it_is_tried_again_soon_and_then_more_rarely(
+    store: FaultyStore, clock: FakeClock, without_jitter: None
+) -> None:
+    sent_at: list[float] = []
+
+    def unreachable(operation: Operation) -> Reply:
+        sent_at.append(clock.now)
+        raise LeaseStoreError("unreachable")
+
+    def reached(operation: Operation) -> Reply:
+        sent_at.append(clock.now)
+        return store.inner.execute(operation, timeout=1)
+
+    lease = take(store, 30)
+    store.faults = [*[unreachable] * 5, reached, unreachable, reached]
+    play(Renewal(lease), clock, until=40)
+    assert sent_at == pytest.approx([10, 10.5, 11.5, 13.5, 16, 18.5, 28.5, 29])
+
+
+def test_a_store_that_recovers_saves_the_lease(store: FaultyStore, clock: FakeClock) -> None:
+    lease = take(store, 30)
+    store.faults = ["unreachable", "reply lost", "unreachable"]
+    play(Renewal(lease), clock, until=25)
+    lease.check()
+    assert lease.remaining() > 15
+
+
+def test_an_unexpected_refusal_is_tried_again_as_well(store: FaultyStore, clock: FakeClock) -> None:
+    def broken(operation: Operation) -> Reply:
+        raise LeaseStoreError("a reply that makes no sense")
+
+    lease = take(store, 30)
+    store.faults = [broken, broken]
+    play(Renewal(lease), clock, until=20)
+    lease.check()
+
+
+def test_nothing_unexpected_ends_the_thread(
+    store: FaultyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    lease = take(store, 30)
+    keeper = Keeper(Renewal(lease), lease, tell=lambda: None)
+    assert keeper._guarded(broken) == 0.1
+    assert "unexpected error, going on" in caplog.text
+
+
+def test_no_request_is_sent_that_might_hang_beyond_the_end(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    sent_at: list[float] = []
+
+    def unreachable(operation: Operation) -> Reply:
+        sent_at.append(clock.now)
+        raise LeaseStoreError("unreachable")
+
+    lease = take(store, 30)
+    store.faults = [unreachable] * 999
+    play(Renewal(lease), clock, until=60)
+    assert max(sent_at) + lease._timeout <= 29
+
+
+def test_a_frozen_process_sends_nothing_when_it_wakes_up(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    play(renewal, clock, until=5)
+    clock.now += 3600
+    assert renewal.step() is None
+    assert store.sent == ["Acquire"]
+    assert lease.lost
+
+
+def test_one_that_wakes_up_in_the_last_moment_sends_nothing_either(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    clock.now += 29.5
+    assert renewal.step() is None
+    assert store.sent == ["Acquire"]
+    assert lease.lost
+
+
+def test_also_when_only_the_wall_clock_went_on(store: FaultyStore, clock: FakeClock) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    clock.offset += 3600
+    assert renewal.step() is None
+    assert store.sent == ["Acquire"]
+
+
+def test_a_stolen_lease_is_noticed_with_the_next_renewal(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    store.force_release("x")
+    play(Renewal(lease), clock, until=11)
+    assert lease._loss == "stolen"
+
+
+def test_a_lease_that_was_released_by_hand_is_not_lost(
+    store: FaultyStore, clock: FakeClock
+) -> None:
+    lease = take(store, 30)
+    renewal = Renewal(lease)
+    lease.release()
+    assert renewal.step() is None
+    assert not lease.lost
+
+
+class TestManagedInstances:
+    """They tell the caller that the time is over, and let the handler run on."""
+
+    @pytest.fixture(autouse=True)
+    def managed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
+
+    @pytest.mark.parametrize("duration", [None, 90, 30, 1])
+    def test_the_handler_is_stopped_at_the_deadline(
+        self, store: FaultyStore, clock: FakeClock, duration: float | None
+    ) -> None:
+        lease = take(store, duration, deadline=60)
+        renewal = Renewal(lease)
+        assert renewal.needed
+        play(renewal, clock, until=59.9)
+        assert not lease.lost
+        play(renewal, clock, until=70)
+        assert lease.lost
+        assert clock.now == pytest.approx(60, abs=0.01)
+
+    def test_also_before_the_next_renewal(
+        self, store: FaultyStore, clock: FakeClock, without_jitter: None
+    ) -> None:
+        lease = take(store, 2.8, deadline=0.85)
+        play(Renewal(lease), clock, until=2)
+        assert lease.lost
+        assert clock.now == pytest.approx(0.85, abs=0.01)
+
+    def test_a_lease_that_cannot_be_renewed_ends_as_anywhere(
+        self, store: FaultyStore, clock: FakeClock
+    ) -> None:
+        lease = take(store, 30, deadline=60)
+        store.faults = ["unreachable"] * 999
+        play(Renewal(lease), clock, until=70)
+        assert lease.lost
+        assert clock.now == pytest.approx(29, abs=0.01)
+
+
+def test_manual_leases_are_renewed_by_nobody(store: FaultyStore, clock: FakeClock) -> None:
+    lease = Lock("x", 30, store=store).acquire()
+    clock.now += 29
+    assert lease.remaining() == 1

@@ -1,0 +1,151 @@
+"""What may be written after `lambda-singleton`, and what `--help` says about it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from lambda_singleton._stores.table import TABLE
+
+from .status import State
+
+_STATES = "states:\n" + "\n".join(f"  {state:8} {state.meaning}" for state in State)
+
+_CODES = """\
+exit codes:
+  0  done
+  1  no answer from the store, or something to configure: the message says what
+  2  the command line makes no sense
+  3  there is no such lease
+  4  the question was answered with no"""
+
+_EXAMPLES = f"""\
+examples:
+  export {TABLE}=leases            or give --table with each command
+  lambda-singleton list                     all leases, sorted by name
+  lambda-singleton show nightly-report      who has it, and where their logs are
+  lambda-singleton watch                    what happens to all leases, live
+  lambda-singleton release nightly-report   free it by force, after a question"""
+
+_LIST = f"""\
+{_STATES}
+
+Times are UTC, and are judged by this machine's clock. A narrow terminal gets
+fewer columns; a pipe gets all of them. Rows that are not leases are passed
+over.
+
+examples:
+  lambda-singleton list
+  lambda-singleton list --table leases | grep -v free
+  lambda-singleton list --json | jq -r '.[] | select(.state == "dead") | .name'"""
+
+_SHOW = f"""\
+{_STATES}
+
+examples:
+  lambda-singleton show nightly-report
+  lambda-singleton show 'tenant-sync#a41'    the lease of one key
+  lambda-singleton show nightly-report --json | jq .holder.log_stream
+
+Exits with 3 if there is no such lease."""
+
+_WATCH = """\
+On a terminal: one screen with the leases and the latest changes, until Ctrl-C.
+Without a terminal, and with --json: one line for each change, and nothing for
+what was there before.
+
+changes:
+  acquired        taken while it was free
+  renewed         its end was moved on
+  released        given back by its holder
+  expired         not renewed in time: anybody may take it over
+  taken over      acquired from a holder that died
+  freed by force  by `lambda-singleton release`, or `force_release`
+  gone            its row was deleted, or is not a lease's any more
+
+Of what happens between two looks, only what the rows still tell is seen. A
+look at all leases reads the whole table; with names, only their rows.
+
+examples:
+  lambda-singleton watch
+  lambda-singleton watch nightly-report reindex --interval 0.5
+  lambda-singleton watch --json | jq -r 'select(.change == "expired") | .name'"""
+
+_RELEASE = """\
+This raises the token, so that the former holder is fenced: writes that are
+guarded by the token are refused to it as soon as a later holder has written.
+It notices with its next renewal, and is interrupted; one that does not renew
+never notices. Nothing else stops it: look for it first (`show` says where).
+A dead holder's lease needs no release: the next caller takes it over.
+
+examples:
+  lambda-singleton release nightly-report
+  lambda-singleton release nightly-report --yes    no question: for scripts
+
+Exits with 3 if there is no such lease, and with 4 if the answer was no."""
+
+_TIMELINE = """\
+examples:
+  lambda-singleton timeline events.jsonl
+  lambda-singleton timeline - --output night.html < events.jsonl"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; `options.command` is the command's name."""
+    root = argparse.ArgumentParser(
+        prog="lambda-singleton",
+        description="Look at leases in DynamoDB, and free them.",
+        epilog=f"{_EXAMPLES}\n\n{_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    store = argparse.ArgumentParser(add_help=False)
+    store.add_argument("--table", metavar="NAME", help=f"the table of leases (default: ${TABLE})")
+    store.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+
+    def add(name: str, does: str, epilog: str = "", **more: Any) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,
+        )
+
+    add("list", "list all leases", _LIST, parents=[store])
+    show = add("show", "tell all about one lease", _SHOW, parents=[store])
+    show.add_argument("name", metavar="NAME", help="the lease's full name")
+    watch = add("watch", "show leases live, and what happens to them", _WATCH, parents=[store])
+    watch.add_argument("names", metavar="NAME", nargs="*", help="leases (default: all)")
+    watch.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_interval,
+        default=1.0,
+        help="the time from one look to the next (default: 1)",
+    )
+    release = add("release", "free a lease by force", _RELEASE, parents=[store])
+    release.add_argument("name", metavar="NAME", help="the lease's full name")
+    release.add_argument("--yes", action="store_true", help="do not ask")
+    add("create-table", "create the table of leases, with its TTL", parents=[store])
+    timeline = add("timeline", "draw a log of events as a page", _TIMELINE)
+    timeline.add_argument(
+        "file", metavar="FILE", nargs="?", default="-", help="JSON lines (default: standard input)"
+    )
+    timeline.add_argument(
+        "-o",
+        "--output",
+        metavar="PAGE",
+        default="timeline.html",
+        help="where to write the page (default: timeline.html)",
+    )
+    add("demo", "watch handlers take, lose and take over leases")
+    return root
+
+
+def _interval(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"must be from 0.1 to 3600 seconds, not {text}")
+    return seconds
