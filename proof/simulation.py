@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import Any, Literal, TypeVar
 from unittest.mock import patch
 
@@ -26,11 +27,14 @@ from lambda_singleton import (
     MemoryStore,
     _backoff,
 )
-from lambda_singleton._holding import line, renewal
-from lambda_singleton._holding.acquire import acquisition, run
+from lambda_singleton._holding import renewal
+from lambda_singleton._holding.acquire import acquire
 from lambda_singleton._holding.lease import Lease
 from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._holding.steps import run
+from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._logger import logger
+from lambda_singleton._protocol import waiting
 from lambda_singleton._protocol.operations import Operation
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
@@ -306,26 +310,26 @@ class Client:
                 self._plan_death(lasts + dice.uniform(0, self.kill_grace))
             if self.world.chance(self.world.weather.crash):
                 self._plan_death(dice.uniform(0, 3 * self.duration))
-            lease = self._attempt(deadline)
-            if lease is not None:
-                self._handle(lease)
+            tenure = self._attempt(deadline)
+            if tenure is not None:
+                self._handle(tenure)
                 with contextlib.suppress(LeaseError):
-                    lease.release()
+                    Lease(tenure).release()
                     self._note("released")
             self._note("ended")
             self.run = ""
             in_the_night = NIGHT[0] < self.world.now < NIGHT[1]
             self.sleep(dice.uniform(0, 2) + (NIGHT[1] - self.world.now if in_the_night else 0))
 
-    def _attempt(self, deadline: float | None) -> Lease | None:
+    def _attempt(self, deadline: float | None) -> Tenure | None:
         ends = {} if deadline is None else {"deadline": self._true(deadline)}
         self._note("attempted", duration=self.duration, **ends)
         wait = self.world.dice.choice([0, 0, 5, 60])
         term = Term(self.duration, deadline, self.kill_grace)
+        tenure = Tenure(self, NAME, term, {"request_id": self.run})
         try:
-            return run(
-                acquisition(self, NAME, term, wait=wait, holder={"request_id": self.run}), self
-            )
+            run(acquire(tenure, wait=wait), self)
+            return tenure
         except LeaseHeldError as error:
             holder = (error.holder or {}).get("request_id")
             self._note("refused", holder=holder, since=self._answered)
@@ -333,12 +337,12 @@ class Client:
             pass
         return None
 
-    def _handle(self, lease: Lease) -> None:
-        world, renewal = self.world, Renewal(lease)
+    def _handle(self, tenure: Tenure) -> None:
+        world, renewal, lease = self.world, Renewal(tenure), Lease(tenure)
         ends_at = world.now + world.dice.uniform(0, 3 * self.duration)
         self._note("started", token=lease.token, until=self._end_of(lease))
         while world.now < ends_at:
-            delay = renewal.step()
+            delay = look(tenure, renewal)
             if lease.lost:
                 self._note("told")
                 break
@@ -347,7 +351,7 @@ class Client:
                 self._write(lease)
                 continue
             left = ends_at - world.now
-            self.sleep(max(0.0, left if delay is None else min(left, delay)))
+            self.sleep(max(0.0, min(left, delay)))
         self._note("stopped")
 
     def _write(self, lease: Lease) -> None:
@@ -372,6 +376,21 @@ class Client:
             self.world.note(kind=kind, run=self.run, lease=NAME, **facts)
 
 
+def look(tenure: Tenure, renewal: Renewal) -> float:
+    """Do what the watching thread does, in a world where nothing hangs for ever.
+
+    Return in how many seconds it looks again; inf: never.
+    """
+    if tenure.loss is None and renewal.stop_in <= 0:
+        tenure.expire()
+    if not tenure.is_held:
+        return inf
+    if renewal.due_in <= 0:
+        renewal.renew()
+        return 0.0
+    return min(renewal.stop_in, renewal.due_in)
+
+
 def simulate(
     seed: int,
     *,
@@ -387,7 +406,7 @@ def simulate(
     # The package's own jitter has to come from the same dice.
     with (
         patch.object(_backoff, "uniform", dice.uniform),
-        patch.object(line, "uniform", dice.uniform),
+        patch.object(waiting, "uniform", dice.uniform),
         patch.object(renewal, "uniform", dice.uniform),
         patch.object(logger(), "disabled", True),
     ):

@@ -20,10 +20,10 @@ from lambda_singleton import (
 )
 from lambda_singleton._backoff import Backoff, uniform
 from lambda_singleton._clock import provable_offset
-from lambda_singleton._holding.acquire import Observation
 from lambda_singleton._protocol.operations import Operation, Renew
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
+from lambda_singleton._protocol.waiting import Waiting
 
 from ..fakes import START, Context, FakeClock, FaultyStore, acquire
 
@@ -246,7 +246,7 @@ class TestWaiting:
         holder = Lock("x", 30, store=store).acquire()
 
         def release_after_five_seconds() -> None:
-            if clock.now >= 5 and not holder._released:
+            if clock.now >= 5 and holder.remaining():
                 holder.release()
 
         store.before_look = release_after_five_seconds
@@ -394,15 +394,16 @@ class TestWaiting:
 
 
 def test_a_holder_that_was_not_seen_for_a_while_is_watched_anew(clock: FakeClock) -> None:
-    observation = Observation(clock, margin=1)
+    waiting = Waiting(clock, patience=60, clock_skew=1)
     row = LeaseRecord("x", 7, owner="a", expires_at=START + 30, duration=30)
-    observation.note(row)
+    waiting.note(row)
     clock.now += 20
-    assert observation.seconds_to_takeover == 11
-    observation.note(None)
-    assert observation.seconds_to_takeover == inf
-    observation.note(row)
-    assert observation.seconds_to_takeover == 31
+    clock.offset = -3600
+    assert waiting.free_in == 11
+    waiting.note(None)
+    assert waiting.free_in == inf
+    waiting.note(row)
+    assert waiting.free_in == 31
 
 
 def test_pauses_differ_also_between_clones_of_one_snapshot() -> None:

@@ -25,8 +25,12 @@ from lambda_singleton import (
 )
 from lambda_singleton._holding.hold import Hold
 from lambda_singleton._holding.interrupt import MainThreadInterruption
+from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._holding.tenure import Tenure
+from lambda_singleton._holding.watch import RESEND, Watch
 from lambda_singleton._protocol.operations import Operation, Renew
 from lambda_singleton._protocol.store import Reply
+from lambda_singleton._protocol.term import Term
 
 from ..fakes import FaultyStore
 
@@ -120,8 +124,9 @@ def test_not_before_it_runs(store: LosingStore, monkeypatch: pytest.MonkeyPatch)
         time.sleep(0.1)
 
     monkeypatch.setattr(threading.Thread, "start", start_slowly)
-    lease = Lock("x", DURATION, store=store).acquire()
-    with pytest.raises(LeaseLostError), Hold(lease, "interrupt"):
+    hold = Hold(Tenure(store, "x", Term(DURATION)), wait=0)
+    lease = hold.take()
+    with pytest.raises(LeaseLostError), hold:
         time.sleep(FOREVER)
 
 
@@ -172,10 +177,11 @@ def test_an_expired_one_is_stopped_before_others_may_start() -> None:
     @singleton("x", 3, store=store)
     def handler(event: object, context: object, lease: Lease) -> None:
         nonlocal stopped_with
+        end = time.time() + lease.remaining()
         try:
             time.sleep(FOREVER)
         finally:
-            stopped_with = lease._left()
+            stopped_with = end - time.time()
 
     with pytest.raises(LeaseLostError):
         handler({}, None)
@@ -212,8 +218,7 @@ def test_one_that_was_set_inside_the_handler_stays() -> None:
 
 
 def test_it_is_never_raised_in_the_packages_own_code() -> None:
-    interruption = MainThreadInterruption()
-    interruption._sent = True
+    interruption = MainThreadInterruption("x", "owner")
 
     def elsewhere() -> None:
         signal.raise_signal(signal.SIGURG)
@@ -222,35 +227,57 @@ def test_it_is_never_raised_in_the_packages_own_code() -> None:
         elsewhere.__code__, {"__name__": "lambda_singleton._any", "signal": signal}
     )
     interruption.arm()
+    interruption.is_sent = True
     try:
         inside()
-        assert not interruption.delivered
-        with pytest.raises(LeaseInterrupt):
+        assert not interruption.was_delivered()
+        with pytest.raises(LeaseInterrupt) as interrupt:
             elsewhere()
-        assert interruption.delivered
+        assert interrupt.value.owner == "owner"
+        assert interruption.was_delivered()
     finally:
         interruption.disarm()
 
 
 class Deaf:
-    """An interruption that cannot be delivered."""
+    """An interruption that cannot be delivered, until `arrived` is set."""
 
-    delivered = False
+    def __init__(self) -> None:
+        self.sent: list[float] = []
+        self.arrived = threading.Event()
 
     def arm(self) -> None: ...
 
-    def send(self) -> None: ...
+    def send(self) -> None:
+        self.sent.append(time.monotonic())
+
+    def was_delivered(self) -> bool:
+        arrived = self.arrived.is_set()
+        self.arrived.clear()
+        return arrived
+
+    def is_over(self) -> bool:
+        return False
 
     def disarm(self) -> None: ...
 
 
 def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
-    hold = Hold(Lock("x", 30, store=MemoryStore()).acquire(), "interrupt")
-    hold._interruption = interruption = Deaf()
-    assert 0 < hold._interrupt() < 0.1
-    interruption.delivered = True
-    assert hold._interrupt() == 1, "then there is time to clean up"
-    assert 0 < hold._interrupt() < 0.1
+    tenure = Tenure(MemoryStore(), "x", Term(30))
+    Hold(tenure, wait=0).take()
+    deaf = Deaf()
+    watch = Watch(tenure, Renewal(tenure), deaf, lambda: None, interrupts=True)
+    tenure.expire()
+    watch.start()
+    while len(deaf.sent) < 3:
+        time.sleep(0.001)
+    deaf.arrived.set()
+    while deaf.arrived.is_set():
+        time.sleep(0.001)
+    before = len(deaf.sent)
+    time.sleep(10 * RESEND)
+    assert len(deaf.sent) <= before + 1, "then there is time to clean up"
+    watch.stop()
 
 
 def test_an_outer_lease_interrupts_through_an_inner_one(store: LosingStore) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from lambda_singleton import LeaseHeldError, LeaseRecord, Lock, MemoryStore
 from lambda_singleton._clock import utc
-from lambda_singleton._holding.line import FIRST_GUESS, Place
 from lambda_singleton._protocol.operations import Acquire, Operation
 from lambda_singleton._protocol.store import Reply
+from lambda_singleton._protocol.waiting import FIRST_GUESS, Waiting
 from proof.simulation import Client, Weather, World
 
 from ..fakes import START, FakeClock, FaultyStore
@@ -37,11 +37,10 @@ def record(*, began: float, lasted: float | None, served: int = 0, token: int = 
     )
 
 
-def place(clock: FakeClock, seen: LeaseRecord, ticket: int = 1) -> Place:
-    place = Place(clock)
-    place.note(seen)
-    place.ticket = ticket
-    return place
+def place(clock: FakeClock, seen: LeaseRecord, ticket: int = 1) -> Waiting:
+    waiting = Waiting(clock, patience=999, clock_skew=1)
+    waiting.note_ticket(seen._replace(tickets=ticket), is_given=True)
+    return waiting
 
 
 def test_who_does_not_wait_takes_no_ticket(store: FaultyStore) -> None:
@@ -110,11 +109,11 @@ def test_it_knows_when_it_cannot_know(
     clock: FakeClock, now: float, lasted: float | None, sure: bool
 ) -> None:
     clock.now = now
-    assert place(clock, record(began=0, lasted=lasted)).is_sure is sure
+    assert place(clock, record(began=0, lasted=lasted)).estimate_is_reliable is sure
 
 
 def test_a_row_without_any_facts_is_waited_for_all_the_same(clock: FakeClock) -> None:
-    waiting = Place(clock)
+    waiting = Waiting(clock, patience=999, clock_skew=1)
     waiting.note(None)
     assert 0 < waiting.turn_in < 2 * FIRST_GUESS
     clock.now = 100

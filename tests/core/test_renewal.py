@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from lambda_singleton import Lease, LeaseStoreError, Lock, MemoryStore
-from lambda_singleton._holding.acquire import acquisition, run
-from lambda_singleton._holding.renewal import Keeper, Renewal
+from lambda_singleton._holding.acquire import take
+from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._protocol.operations import Operation
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
+from proof.simulation import look
 
 from ..fakes import START, FakeClock, FaultyStore
 
@@ -19,16 +23,26 @@ def store(memory: MemoryStore) -> FaultyStore:
     return FaultyStore(memory)
 
 
-def take(store: FaultyStore, duration: float | None, deadline: float | None = None) -> Lease:
-    term = Term(duration, None if deadline is None else START + deadline, store.kill_grace)
-    return run(acquisition(store, "x", term, wait=0, holder={}), store.clock)
+def taken(
+    store: FaultyStore,
+    duration: float | None,
+    deadline: float | None = None,
+    *,
+    stop_at_deadline: bool = False,
+) -> Tenure:
+    end = None if deadline is None else START + deadline
+    term = Term(duration, end, store.kill_grace, stop_at_deadline=stop_at_deadline)
+    tenure = Tenure(store, "x", term)
+    take(tenure, wait=0)
+    return tenure
 
 
-def play(renewal: Renewal, clock: FakeClock, until: float) -> None:
+def play(tenure: Tenure, clock: FakeClock, until: float, renewal: Renewal | None = None) -> None:
     """Do what the thread does until then."""
+    renewal = renewal or Renewal(tenure)
     while clock.now < until:
-        delay = renewal.step()
-        if delay is None:
+        delay = look(tenure, renewal)
+        if delay == inf:
             return
         clock.now = min(until, clock.now + max(delay, 0.001))
 
@@ -37,15 +51,15 @@ def play(renewal: Renewal, clock: FakeClock, until: float) -> None:
 def test_a_lease_is_renewed_at_a_third_of_it(
     store: FaultyStore, clock: FakeClock, duration: float
 ) -> None:
-    lease = take(store, duration)
-    play(Renewal(lease), clock, until=duration / 3)
+    lease = taken(store, duration)
+    play(lease, clock, until=duration / 3)
     assert store.sent == ["Acquire", "Renew"]
-    assert lease.remaining() > 0.9 * duration
+    assert lease.remaining > 0.9 * duration
 
 
 def test_an_hour_takes_no_more_renewals_than_needed(store: FaultyStore, clock: FakeClock) -> None:
-    lease = take(store, 30)
-    play(Renewal(lease), clock, until=3600)
+    lease = taken(store, 30)
+    play(lease, clock, until=3600)
     assert 360 <= store.sent.count("Renew") <= 450
     lease.check()
 
@@ -53,15 +67,15 @@ def test_an_hour_takes_no_more_renewals_than_needed(store: FaultyStore, clock: F
 def test_renewals_end_when_the_lease_reaches_the_deadline(
     store: FaultyStore, clock: FakeClock
 ) -> None:
-    lease = take(store, 30, deadline=100)
+    lease = taken(store, 30, deadline=100)
     renewal = Renewal(lease)
-    assert renewal.needed
-    play(renewal, clock, until=99)
-    assert renewal.step() is None
+    assert renewal.is_needed
+    play(lease, clock, renewal=renewal, until=99)
+    assert look(lease, renewal) == inf
     row = store.inner.get("x")
     assert row is not None
     assert row.expires_at == START + 102
-    assert not lease.lost
+    assert lease.loss is None
 
 
 @pytest.mark.parametrize(
@@ -71,17 +85,17 @@ def test_renewals_end_when_the_lease_reaches_the_deadline(
 def test_a_lease_that_lasts_as_long_as_the_invocation_needs_none(
     store: FaultyStore, duration: float | None, deadline: float, needed: bool
 ) -> None:
-    assert Renewal(take(store, duration, deadline)).needed is needed
+    assert Renewal(taken(store, duration, deadline)).is_needed is needed
 
 
 @pytest.mark.parametrize(("duration", "given_up_at"), [(30, 29), (5, 4.5)])
 def test_a_failed_renewal_is_tried_again_until_the_leases_end(
     store: FaultyStore, clock: FakeClock, duration: float, given_up_at: float
 ) -> None:
-    lease = take(store, duration)
+    lease = taken(store, duration)
     store.faults = ["unreachable"] * 999
-    play(Renewal(lease), clock, until=60)
-    assert lease.lost
+    play(lease, clock, until=60)
+    assert lease.loss is not None
     assert store.sent.count("Renew") >= 5
     assert clock.now == pytest.approx(given_up_at, abs=0.01), "before the end, to clean up"
 
@@ -99,40 +113,28 @@ def test_it_is_tried_again_soon_and_then_more_rarely(
         sent_at.append(clock.now)
         return store.inner.execute(operation, timeout=1)
 
-    lease = take(store, 30)
+    lease = taken(store, 30)
     store.faults = [*[unreachable] * 5, reached, unreachable, reached]
-    play(Renewal(lease), clock, until=40)
+    play(lease, clock, until=40)
     assert sent_at == pytest.approx([10, 10.5, 11.5, 13.5, 16, 18.5, 28.5, 29])
 
 
 def test_a_store_that_recovers_saves_the_lease(store: FaultyStore, clock: FakeClock) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     store.faults = ["unreachable", "reply lost", "unreachable"]
-    play(Renewal(lease), clock, until=25)
+    play(lease, clock, until=25)
     lease.check()
-    assert lease.remaining() > 15
+    assert lease.remaining > 15
 
 
 def test_an_unexpected_refusal_is_tried_again_as_well(store: FaultyStore, clock: FakeClock) -> None:
     def broken(operation: Operation) -> Reply:
         raise LeaseStoreError("a reply that makes no sense")
 
-    lease = take(store, 30)
+    lease = taken(store, 30)
     store.faults = [broken, broken]
-    play(Renewal(lease), clock, until=20)
+    play(lease, clock, until=20)
     lease.check()
-
-
-def test_nothing_unexpected_ends_the_thread(
-    store: FaultyStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken() -> float:
-        raise ZeroDivisionError
-
-    lease = take(store, 30)
-    keeper = Keeper(Renewal(lease), lease, tell=lambda: None)
-    assert keeper._guarded(broken) == 0.1
-    assert "unexpected error, going on" in caplog.text
 
 
 def test_no_request_is_sent_that_might_hang_beyond_the_end(
@@ -144,97 +146,93 @@ def test_no_request_is_sent_that_might_hang_beyond_the_end(
         sent_at.append(clock.now)
         raise LeaseStoreError("unreachable")
 
-    lease = take(store, 30)
+    lease = taken(store, 30)
     store.faults = [unreachable] * 999
-    play(Renewal(lease), clock, until=60)
-    assert max(sent_at) + lease._timeout <= 29
+    play(lease, clock, until=60)
+    assert max(sent_at) + lease.timeout <= 29
 
 
 def test_a_frozen_process_sends_nothing_when_it_wakes_up(
     store: FaultyStore, clock: FakeClock
 ) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     renewal = Renewal(lease)
-    play(renewal, clock, until=5)
+    play(lease, clock, renewal=renewal, until=5)
     clock.now += 3600
-    assert renewal.step() is None
+    assert look(lease, renewal) == inf
     assert store.sent == ["Acquire"]
-    assert lease.lost
+    assert lease.loss is not None
 
 
 def test_one_that_wakes_up_in_the_last_moment_sends_nothing_either(
     store: FaultyStore, clock: FakeClock
 ) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     renewal = Renewal(lease)
     clock.now += 29.5
-    assert renewal.step() is None
+    assert look(lease, renewal) == inf
     assert store.sent == ["Acquire"]
-    assert lease.lost
+    assert lease.loss is not None
 
 
 def test_also_when_only_the_wall_clock_went_on(store: FaultyStore, clock: FakeClock) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     renewal = Renewal(lease)
     clock.offset += 3600
-    assert renewal.step() is None
+    assert look(lease, renewal) == inf
     assert store.sent == ["Acquire"]
 
 
 def test_a_stolen_lease_is_noticed_with_the_next_renewal(
     store: FaultyStore, clock: FakeClock
 ) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     store.force_release("x")
-    play(Renewal(lease), clock, until=11)
-    assert lease._loss == "stolen"
+    play(lease, clock, until=11)
+    assert lease.loss == "stolen"
 
 
 def test_a_lease_that_was_released_by_hand_is_not_lost(
     store: FaultyStore, clock: FakeClock
 ) -> None:
-    lease = take(store, 30)
+    lease = taken(store, 30)
     renewal = Renewal(lease)
-    lease.release()
-    assert renewal.step() is None
-    assert not lease.lost
+    Lease(lease).release()
+    assert look(lease, renewal) == inf
+    assert lease.loss is None
 
 
 class TestManagedInstances:
     """They tell the caller that the time is over, and let the handler run on."""
 
-    @pytest.fixture(autouse=True)
-    def managed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
-
     @pytest.mark.parametrize("duration", [None, 90, 30, 1])
     def test_the_handler_is_stopped_at_the_deadline(
         self, store: FaultyStore, clock: FakeClock, duration: float | None
     ) -> None:
-        lease = take(store, duration, deadline=60)
+        lease = taken(store, duration, deadline=60, stop_at_deadline=True)
         renewal = Renewal(lease)
-        assert renewal.needed
-        play(renewal, clock, until=59.9)
-        assert not lease.lost
-        play(renewal, clock, until=70)
-        assert lease.lost
+        assert renewal.is_needed
+        play(lease, clock, renewal=renewal, until=59.9)
+        assert lease.loss is None
+        play(lease, clock, renewal=renewal, until=70)
+        assert lease.loss is not None
         assert clock.now == pytest.approx(60, abs=0.01)
 
     def test_also_before_the_next_renewal(
         self, store: FaultyStore, clock: FakeClock, without_jitter: None
     ) -> None:
-        lease = take(store, 2.8, deadline=0.85)
-        play(Renewal(lease), clock, until=2)
-        assert lease.lost
+        lease = taken(store, 2.8, deadline=0.85, stop_at_deadline=True)
+        play(lease, clock, until=2)
+        assert lease.loss is not None
         assert clock.now == pytest.approx(0.85, abs=0.01)
 
     def test_a_lease_that_cannot_be_renewed_ends_as_anywhere(
         self, store: FaultyStore, clock: FakeClock
     ) -> None:
-        lease = take(store, 30, deadline=60)
+        lease = taken(store, 30, deadline=60, stop_at_deadline=True)
         store.faults = ["unreachable"] * 999
-        play(Renewal(lease), clock, until=70)
-        assert lease.lost
+        play(lease, clock, until=70)
+        assert lease.loss is not None
         assert clock.now == pytest.approx(29, abs=0.01)
 
 

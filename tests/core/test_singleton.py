@@ -28,7 +28,7 @@ from lambda_singleton import (
     current_lease,
     singleton,
 )
-from lambda_singleton._holding.renewal import Keeper
+from lambda_singleton._holding.watch import Watch
 from lambda_singleton._protocol.operations import Operation
 from lambda_singleton._protocol.store import Reply
 
@@ -177,9 +177,7 @@ class TestTheLease:
         def handler(event: object, context: object) -> str:
             return "ran"
 
-        monkeypatch.setattr(
-            Keeper, "start", lambda keeper: pytest.fail("there is nothing to renew")
-        )
+        monkeypatch.setattr(Watch, "start", lambda watch: pytest.fail("there is nothing to renew"))
         assert handler({}, Context(900_000)) == "ran"
         assert store.sent == ["Acquire", "Release"]
         (acquired, _) = store.requests
@@ -195,7 +193,7 @@ class TestTheLease:
         assert handler({}, Context(60_000)) == threads
         assert store.requests[0].in_use_until == round((START + 62) * 1000)
 
-    def test_is_renewed_by_one_thread_that_ends_with_the_handler(self, threads: int) -> None:
+    def test_is_renewed_by_threads_that_end_with_the_handler(self, threads: int) -> None:
         store = FaultyStore(MemoryStore())
 
         @singleton("x", 0.3, store=store)
@@ -203,7 +201,8 @@ class TestTheLease:
             time.sleep(0.5)
             return threading.active_count()
 
-        assert handler({}, Context(60_000)) == threads + 1
+        # The one that watches; another one for each renewal, while that lasts.
+        assert threads < handler({}, Context(60_000)) <= threads + 2
         assert threading.active_count() == threads
         assert store.sent[0] == "Acquire"
         assert store.sent[-1] == "Release"
@@ -633,15 +632,15 @@ class TestAsync:
                 await acquiring
 
         asyncio.run(main())
-        assert store.sent == ["Acquire"]
+        assert store.sent == ["Acquire", "Release"], "nobody knows whether it was applied"
 
     def test_a_lease_that_cannot_be_renewed_is_given_back(
         self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(keeper: Keeper) -> None:
+        def refuse(watch: Watch) -> None:
             raise LeaseError("no thread")
 
-        monkeypatch.setattr(Keeper, "start", refuse)
+        monkeypatch.setattr(Watch, "start", refuse)
 
         @singleton("x", 30, store=store)
         async def handler(event: object, context: object) -> None:

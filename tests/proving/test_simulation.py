@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from lambda_singleton import LeaseRecord
 from lambda_singleton._clock import Instant, milliseconds
-from lambda_singleton._holding.acquire import Observation
-from lambda_singleton._holding.lease import Lease
 from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._protocol.operations import Acquire, Release, Renew
 from lambda_singleton._protocol.term import Term
+from lambda_singleton._protocol.waiting import Waiting
 from proof.simulation import NIGHT, SKEW, Incident, Weather, World, simulate
 
 SEEDS = 2200
@@ -142,14 +142,14 @@ def a_lease_beyond_the_deadline(self: Term) -> float:
     return inf if self.deadline is None else self.deadline + 60
 
 
-def count_from_the_reply(self: Lease, sent: object, expires_at: float) -> None:
-    now = Instant.now(self._store.clock)
-    self._ends = Instant(now.wall + 3600, now.monotonic + (self._term.duration or 0))
+def count_from_the_reply(self: Tenure, sent: object, expires_at: float) -> None:
+    now = Instant.now(self.store.clock)
+    self._ends = Instant(now.wall + 3600, now.monotonic + (self.term.duration or 0))
 
 
-def half_an_observation(self: Observation) -> float:
-    duration = 0.0 if self._record is None else self._record.duration or 0.0
-    return float(seconds_to_takeover.__get__(self)) - duration / 2 - self._margin
+def half_an_observation(self: Waiting) -> float:
+    duration = 0.0 if self.record is None else self.record.duration or 0.0
+    return float(silent_in.__get__(self)) - duration / 2 - self._clock_skew
 
 
 def ask_without_looking_at_the_clock(self: Renewal) -> float:
@@ -157,7 +157,7 @@ def ask_without_looking_at_the_clock(self: Renewal) -> float:
 
 
 allows, apply = Acquire.allows, Acquire.apply
-seconds_to_takeover: property = Observation.seconds_to_takeover  # type: ignore[assignment]
+silent_in: property = Waiting._silent_in  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ seconds_to_takeover: property = Observation.seconds_to_takeover  # type: ignore[
         (Acquire, "apply", token_not_from_the_clock, "the token of x fell"),
         (Term, "_latest", property(no_grace_for_the_kill), ""),
         (Term, "_latest", property(a_lease_beyond_the_deadline), "still blocked"),
-        (Lease, "_trust", count_from_the_reply, "two handlers"),
-        (Observation, "seconds_to_takeover", property(half_an_observation), "two handlers"),
-        (Renewal, "_seconds_left", ask_without_looking_at_the_clock, "was not told"),
+        (Tenure, "extend", count_from_the_reply, "two handlers"),
+        (Waiting, "_silent_in", property(half_an_observation), "two handlers"),
+        (Renewal, "stop_in", property(ask_without_looking_at_the_clock), "was not told"),
     ],
     ids=lambda value: getattr(getattr(value, "fget", value), "__name__", ""),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 LossReason = Literal["stolen", "expired"]
+RefusalReason = Literal["held", "resting"]
 
 
 class LeaseError(Exception):
@@ -13,8 +14,9 @@ class LeaseError(Exception):
 
 
 class LeaseHeldError(LeaseError):
-    """Somebody else holds the lease.
+    """Somebody else holds the lease, or it rests.
 
+    `reason` is "held", or "resting" if the last holder has released it within its minimum hold.
     `holder` describes them and `held_until` is the end of their lease in epoch seconds; both are
     None when the store did not tell. `retry_after` is the number of seconds until a first try can
     succeed if they do not renew.
@@ -25,12 +27,14 @@ class LeaseHeldError(LeaseError):
         message: str,
         *,
         name: str = "",
+        reason: RefusalReason = "held",
         holder: Mapping[str, str] | None = None,
         held_until: float | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.name = name
+        self.reason: RefusalReason = reason
         self.holder = holder
         self.held_until = held_until
         self.retry_after = retry_after
@@ -69,5 +73,11 @@ class LeaseInterrupt(BaseException):
     """Raised inside a running handler whose lease is lost.
 
     Not an Exception, so that a loop which logs every Exception and goes on cannot swallow it.
-    What leaves the decorated handler is `LeaseLostError`.
+    What leaves the decorated handler is `LeaseLostError`. `name` and `owner` are those of the lost
+    lease: a block passes on what is not its own.
     """
+
+    def __init__(self, message: str = "the lease is lost", name: str = "", owner: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+        self.owner = owner

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ._invocation import lambda_context
+
 #: What AWS itself allows for the longest of them, a log group's name.
 LONGEST_FACT = 512
 
@@ -12,11 +14,10 @@ LONGEST_FACT = 512
 def describe_holder(context: Any) -> dict[str, str]:
     """Describe the running invocation or, outside of Lambda, the process."""
     environment = os.environ
-    invocation = getattr(context, "lambda_context", None) or context
     facts = {
         "function": environment.get("AWS_LAMBDA_FUNCTION_NAME"),
         "version": environment.get("AWS_LAMBDA_FUNCTION_VERSION"),
-        "request_id": getattr(invocation, "aws_request_id", None),
+        "request_id": getattr(lambda_context(context), "aws_request_id", None),
         "log_group": environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
         "log_stream": environment.get("AWS_LAMBDA_LOG_STREAM_NAME"),
         "region": environment.get("AWS_REGION"),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._clock import seconds
 from ._environment import disabled_store, is_disabled, store_or_default
+from ._errors import LeaseConfigError
 from ._holder import describe_holder
-from ._holding.acquire import Steps, acquisition, run, run_async
-from ._holding.hold import Hold, current_hold
+from ._holding.acquire import take, take_async
+from ._holding.hold import Hold, OnLost, check_on_lost, current_hold, current_task
 from ._holding.lease import Lease
+from ._holding.tenure import Tenure
+from ._invocation import term_of
 from ._name import check_name
 from ._protocol.store import LeaseStore
-from ._protocol.term import Term
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -27,11 +30,15 @@ class Lock:
 
     The lease lasts `duration` seconds (a number or a timedelta) and is renewed at a third of it
     while the block runs: a holder that dies blocks the name for at most that long. `wait` is how
-    many seconds to wait for a lease that is held. Take a tenant's lease of `@singleton` by its
-    full name, `"name#key"`.
+    many seconds to wait for a lease that is held, and nobody may take it again within `min_hold`
+    seconds of its start. A `context` of Lambda's ends the lease with its invocation, and describes
+    the holder. `on_lost` is as in `singleton`. Take a tenant's lease of `@singleton` by its full
+    name, `"name#key"`.
 
-    Entering raises `LeaseHeldError`, `LeaseStoreError` or `LeaseConfigError`. If the lease is lost
-    inside the block, `LeaseInterrupt` is raised there, and `LeaseLostError` leaves it.
+    Entering raises `LeaseHeldError`, `LeaseStoreError`, `LeaseDeadlineError` or `LeaseConfigError`:
+    the last one also inside the same lease, and for `with` in place of `async with` in a coroutine.
+    If the lease is lost inside the block, `LeaseInterrupt` is raised there, and `LeaseLostError`
+    leaves it.
     """
 
     def __init__(
@@ -40,28 +47,43 @@ class Lock:
         duration: float | timedelta,
         *,
         wait: float | timedelta = 0,
+        min_hold: float | timedelta = 0,
+        on_lost: OnLost = "interrupt",
+        context: Any = None,
         store: LeaseStore | None = None,
     ) -> None:
         self.name = check_name(name)
         self.duration = seconds(duration, "duration", least=SHORTEST)
         self.wait = seconds(wait, "wait")
+        self._min_hold = seconds(min_hold, "min_hold")
+        self._on_lost = check_on_lost(on_lost)
+        self._context = context
         self._store = store_or_default(store)
         self._holds: list[Hold] = []
 
     def acquire(self, wait: float | timedelta | None = None) -> Lease:
         """Take the lease; renew and release it yourself. `wait` replaces the lock's own."""
-        store = self._store_now()
-        return run(self._steps(store, wait), store.clock)
+        tenure = self._tenure()
+        take(tenure, wait=self._patience(wait))
+        return Lease(tenure)
 
     async def acquire_async(self, wait: float | timedelta | None = None) -> Lease:
         """Like `acquire`, without blocking the event loop."""
-        return await run_async(self._steps(self._store_now(), wait))
+        tenure = self._tenure()
+        await take_async(tenure, wait=self._patience(wait))
+        return Lease(tenure)
 
     def __enter__(self) -> Lease:
-        hold = Hold(self.acquire(), "interrupt")
-        hold.__enter__()
+        if current_task() is not None:
+            raise LeaseConfigError(
+                f"lease {self.name!r} is taken in a coroutine: write `async with`, so that the task"
+                " can be stopped if it is lost"
+            )
+        hold = Hold(self._tenure(), wait=self.wait, on_lost=self._on_lost)
+        hold.take()
+        lease = hold.enter(sys._getframe(1))
         self._holds.append(hold)
-        return hold.lease
+        return lease
 
     def __exit__(
         self,
@@ -72,10 +94,11 @@ class Lock:
         self._leave().__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Lease:
-        hold = Hold(await self.acquire_async(), "interrupt")
-        await hold.__aenter__()
+        hold = Hold(self._tenure(), wait=self.wait, on_lost=self._on_lost)
+        await hold.take_async()
+        lease = await hold.__aenter__()
         self._holds.append(hold)
-        return hold.lease
+        return lease
 
     async def __aexit__(
         self,
@@ -93,14 +116,10 @@ class Lock:
         self._holds.remove(hold)
         return hold
 
-    def _store_now(self) -> LeaseStore:
-        return disabled_store() if is_disabled() else self._store()
+    def _tenure(self) -> Tenure:
+        store = disabled_store() if is_disabled() else self._store()
+        term = term_of(self._context, store, duration=self.duration, min_hold=self._min_hold)
+        return Tenure(store, self.name, term, describe_holder(self._context))
 
-    def _steps(self, store: LeaseStore, wait: float | timedelta | None) -> Steps:
-        return acquisition(
-            store,
-            self.name,
-            Term(self.duration),
-            wait=self.wait if wait is None else seconds(wait, "wait"),
-            holder=describe_holder(None),
-        )
+    def _patience(self, wait: float | timedelta | None) -> float:
+        return self.wait if wait is None else seconds(wait, "wait")

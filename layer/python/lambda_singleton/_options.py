@@ -1,16 +1,17 @@
-"""What a decorator was told, and what it means for one call of its handler."""
+"""What a decorator was told, and what it means for one invocation of its handler."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from ._clock import LONGEST
 from ._environment import disabled_store, is_disabled
-from ._errors import LeaseConfigError, LeaseHeldError
+from ._errors import LeaseHeldError, RefusalReason
 from ._holder import describe_holder
-from ._holding.acquire import Steps, acquisition
-from ._holding.hold import OnLost
+from ._holding.hold import Hold, OnLost
+from ._holding.tenure import Tenure
+from ._invocation import term_of
 from ._protocol.store import LeaseStore
-from ._protocol.term import Term, deadline_of
+from ._protocol.term import Term
 
 
 class SkippedLease(TypedDict):
@@ -22,22 +23,17 @@ class SkippedLease(TypedDict):
 
 
 class Skipped(TypedDict):
-    """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`."""
+    """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`.
+
+    `reason` is "held", or "resting" if the last run has ended within its minimum hold.
+    """
 
     status: Literal["skipped"]
+    reason: RefusalReason
     lease: SkippedLease
 
 
-class Call(NamedTuple):
-    """One invocation of a decorated handler, before it has its lease."""
-
-    event: Any
-    context: Any
-    store: LeaseStore
-    steps: Steps
-
-
-class Rules(NamedTuple):
+class Options(NamedTuple):
     """What the decorator was told, checked."""
 
     name: str
@@ -49,27 +45,19 @@ class Rules(NamedTuple):
     min_hold: float
     store: Callable[[], LeaseStore]
 
-    def begin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
-        """Prepare to take the lease for this call."""
-        event = args[0] if args else kwargs.get("event")
-        context = args[1] if len(args) > 1 else kwargs.get("context")
+    def hold(self, event: Any, context: Any) -> Hold:
+        """Return the hold for one invocation, which has not been taken yet."""
         if is_disabled():
             store = disabled_store()
             name, term = self.name, Term(LONGEST)
         else:
             store = self.store()
-            name, term = self.full_name(event, context), self._term(context, store)
-        steps = acquisition(
-            store,
-            name,
-            term,
-            wait=self.wait,
-            min_hold=self.min_hold,
-            holder=describe_holder(context),
-        )
-        return Call(event, context, store, steps)
+            name = self.full_name(event, context)
+            term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
+        tenure = Tenure(store, name, term, describe_holder(context))
+        return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 
-    def held(self, call: Call, error: LeaseHeldError) -> Any:
+    def held(self, event: Any, context: Any, error: LeaseHeldError) -> Any:
         """Do what `on_held` says."""
         if self.on_held == "raise":
             raise error
@@ -79,14 +67,5 @@ class Rules(NamedTuple):
                 "holder": None if error.holder is None else dict(error.holder),
                 "held_until": error.held_until,
             }
-            return Skipped(status="skipped", lease=lease)
-        return self.on_held(call.event, call.context, error)
-
-    def _term(self, context: Any, store: LeaseStore) -> Term:
-        deadline = deadline_of(context, store.clock)
-        if deadline is None and self.duration is None:
-            raise LeaseConfigError(
-                "the context does not tell how long the invocation lasts: give a duration to"
-                " @singleton"
-            )
-        return Term(self.duration, deadline, store.kill_grace)
+            return Skipped(status="skipped", reason=error.reason, lease=lease)
+        return self.on_held(event, context, error)

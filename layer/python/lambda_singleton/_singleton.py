@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, ov
 from ._clock import seconds
 from ._environment import store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
-from ._holding.acquire import run, run_async
-from ._holding.hold import Hold, OnLost
+from ._handler import Handler
+from ._holding.hold import OnLost, check_on_lost
 from ._holding.lease import Lease
 from ._lock import SHORTEST
 from ._name import Key, naming
-from ._options import Rules, Skipped
+from ._options import Options, Skipped
 from ._protocol.store import LeaseStore
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def singleton(
 ) -> Any:
     """Let at most one handler of this name run at a time.
 
-    The handler, plain or async, is called as `(event, context, ...)`. If it declares a parameter
-    `lease` it is given the `Lease`; anywhere below, `current_lease()` returns it.
+    The handler, plain or async, is called as `(event, context, ...)`; a method's first parameter
+    must be called `self` or `cls`. If it declares a parameter `lease` it is given the `Lease`;
+    `current_lease()` returns it in everything that it calls, but not in threads that it starts.
 
     Args:
         name: The lease's name, without `#`.
@@ -131,15 +132,16 @@ def singleton(
             `Skipped`. A callable `(event, context, error)`: its result.
         on_lost: "interrupt": `LeaseInterrupt` is raised inside the handler, `LeaseLostError` leaves
             it. "report": the handler runs on, `lease.lost` and `lease.check()` tell, and
-            `LeaseLostError` is raised after it. A callable `(lease)`: called once from the
-            renewing thread, then as "report".
+            `LeaseLostError` is raised after it. A callable `(lease)`: called once from another
+            thread, then as "report".
         min_hold: Seconds from the start during which nobody may run it again, even after it has
             ended: for duplicate deliveries of a schedule.
         store: Where leases live; by default one `DynamoDBStore()` for the process.
 
     Raises:
         LeaseConfigError: Here, for a bad argument; and from the handler for a missing table,
-            denied access, an event without the key or a context without a deadline.
+            denied access, an event without the key, a context without a deadline, a handler of
+            the same lease inside this one, or a result whose work is still to be done.
         LeaseHeldError: From the handler: somebody else holds the lease.
         LeaseDeadlineError: From the handler: too little time is left to start it.
         LeaseStoreError: From the handler: DynamoDB did not answer. It has not run.
@@ -147,53 +149,44 @@ def singleton(
     """
     if on_held not in ("raise", "skip") and not callable(on_held):
         raise LeaseConfigError(f'on_held must be "raise", "skip" or a callable, not {on_held!r}')
-    if on_lost not in ("interrupt", "report") and not callable(on_lost):
-        raise LeaseConfigError(
-            f'on_lost must be "interrupt", "report" or callable, not {on_lost!r}'
-        )
-    rules = Rules(
+    options = Options(
         name=name,
         full_name=naming(name, key),
         duration=None if duration is None else seconds(duration, "duration", least=SHORTEST),
         wait=seconds(wait, "wait"),
         on_held=on_held,
-        on_lost=on_lost,
+        on_lost=check_on_lost(on_lost),
         min_hold=seconds(min_hold, "min_hold"),
         store=store_or_default(store),
     )
+    return functools.partial(_decorate, options)
 
-    def decorate(handler: Callable[..., Any]) -> Callable[..., Any]:
-        import inspect
 
-        if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-            raise LeaseConfigError(
-                f"{handler.__qualname__} is a generator: it would run after its lease was released"
-            )
-        takes_lease = "lease" in inspect.signature(handler).parameters
+def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
+    handler = Handler.of(function)
 
-        @functools.wraps(handler)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            call = rules.begin(args, kwargs)
-            try:
-                lease = run(call.steps, call.store.clock)
-            except LeaseHeldError as error:
-                return rules.held(call, error)
-            with Hold(lease, rules.on_lost):
-                return handler(*args, **(kwargs | {"lease": lease} if takes_lease else kwargs))
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        event, context = handler.arguments(args, kwargs)
+        hold = options.hold(event, context)
+        try:
+            lease = hold.take()
+        except LeaseHeldError as error:
+            return options.held(event, context, error)
+        arguments = handler.with_lease(kwargs, lease)
+        return hold.run(lambda: handler.refuse_deferred(function(*args, **arguments)))
 
-        @functools.wraps(handler)
-        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            call = rules.begin(args, kwargs)
-            try:
-                lease = await run_async(call.steps)
-            except LeaseHeldError as error:
-                result = rules.held(call, error)
-                return await result if isinstance(result, Awaitable) else result
-            async with Hold(lease, rules.on_lost):
-                return await handler(
-                    *args, **(kwargs | {"lease": lease} if takes_lease else kwargs)
-                )
+    @functools.wraps(function)
+    async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+        event, context = handler.arguments(args, kwargs)
+        hold = options.hold(event, context)
+        try:
+            lease = await hold.take_async()
+        except LeaseHeldError as error:
+            result = options.held(event, context, error)
+            return await result if isinstance(result, Awaitable) else result
+        async with hold:
+            arguments = handler.with_lease(kwargs, lease)
+            return handler.refuse_deferred(await function(*args, **arguments))
 
-        return guarded_async if inspect.iscoroutinefunction(handler) else guarded
-
-    return decorate
+    return guarded_async if handler.is_async else guarded

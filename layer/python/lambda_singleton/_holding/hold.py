@@ -1,64 +1,150 @@
-"""A lease held around a block of code: renewed, watched, and given back on every way out."""
+"""A lease held around a block of code: taken, renewed, watched, and given back on every way out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .._errors import LeaseInterrupt, NoLeaseError
+from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
 from .._logger import logger
+from .acquire import take, take_async
+from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread
 from .lease import Lease
-from .renewal import Keeper, Renewal
+from .release import give_back, release
+from .renewal import Renewal
+from .steps import Call, run
+from .tenure import Tenure
+from .watch import Watch
 
 if TYPE_CHECKING:
     import asyncio
 
+T = TypeVar("T")
+
 OnLost = Literal["interrupt", "report"] | Callable[[Lease], object]
 
-#: How long an interrupted handler gets to clean up before it is interrupted again, in seconds.
-TIME_TO_CLEAN_UP = 1.0
-
-_current: ContextVar[Hold | None] = ContextVar("lambda_singleton", default=None)
+# A hold belongs to its block: a context that somebody keeps does not keep the hold.
+_current: ContextVar[weakref.ref[Hold] | None] = ContextVar("lambda_singleton", default=None)
 
 
-def current_hold() -> Hold | None:
-    """Return the innermost hold of this thread or task."""
-    return _current.get()
+def check_on_lost(on_lost: object) -> Any:
+    """Return what may be given as `on_lost`; raise `LeaseConfigError` for anything else."""
+    if on_lost not in ("interrupt", "report") and not callable(on_lost):
+        raise LeaseConfigError(
+            f'on_lost must be "interrupt", "report" or callable, not {on_lost!r}'
+        )
+    return on_lost
 
 
 def current_lease() -> Lease:
     """Return the lease that the running handler or `with` block holds.
 
-    Raises `NoLeaseError`, a `LeaseError` and a `LookupError`, outside of one.
+    Raises `NoLeaseError`, a `LeaseError` and a `LookupError`, outside of one: also in a thread that
+    the handler has started, and in a child of `fork()`. Pass the lease on to those.
     """
-    hold = _current.get()
+    hold = current_hold()
     if hold is None:
-        raise NoLeaseError("no lease is held here: call this inside a decorated handler")
+        raise NoLeaseError(
+            "no lease is held here: call this inside a decorated handler, and pass the lease on to"
+            " the threads that it starts"
+        )
     return hold.lease
 
 
-class Hold:
-    """What happens between taking a lease and the end of the code that it protects."""
+def current_hold() -> Hold | None:
+    """Return the innermost hold of this thread or task, if this process has acquired it."""
+    return next(_open_holds(), None)
 
-    def __init__(self, lease: Lease, on_lost: OnLost) -> None:
-        self.lease = lease
+
+def _open_holds() -> Iterator[Hold]:
+    # The innermost first. They may have been left in any order.
+    reference = _current.get()
+    while reference is not None and (hold := reference()) is not None:
+        if hold.is_open and hold.tenure.is_here:
+            yield hold
+        reference = hold.outer
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """Return the task that runs in this thread; None if it runs no event loop."""
+    library: Any = sys.modules.get("asyncio")
+    if library is not None:
+        with suppress(RuntimeError):
+            task: asyncio.Task[Any] | None = library.current_task()
+            return task
+    return None
+
+
+class Hold:
+    """A lease around a block: taken first, then entered and left as a context manager.
+
+    If nothing refers to it any more, such as after its event loop was closed, the lease is renewed
+    no more, and given back.
+    """
+
+    def __init__(self, tenure: Tenure, *, wait: float, on_lost: OnLost = "interrupt") -> None:
+        self.tenure = tenure
+        self.lease = Lease(tenure)
+        #: Whether there may be something to leave.
+        self.is_open = False
+        self.outer: weakref.ref[Hold] | None = None
+        self._wait = wait
         self._on_lost = on_lost
         self._interruption: Interruption | None = None
-        self._keeper: Keeper | None = None
-        self._outer: Hold | None = None
+        self._watch: Watch | None = None
+        self._thread = threading.get_ident()
+        task = current_task()
+        self._task = None if task is None else weakref.ref(task)
 
-    def __enter__(self) -> Lease:
+    def __del__(self) -> None:
+        if self.is_open and self.tenure.may_be_in_row and self.tenure.is_here:
+            if self._interruption is not None:
+                self._interruption.disarm()
+            if not sys.is_finalizing():
+                in_background(self._clean_up(), self.tenure.name)
+
+    def take(self) -> Lease:
+        """Take the lease. Raises any `LeaseError` of an acquisition."""
+        self._refuse_reentry()
+        self.is_open = True
         try:
-            self._begin(interruption_of_this_thread)
-        except BaseException as error:
-            self._disarm()
-            self._finish(error)
+            take(self.tenure, wait=self._wait)
+        except LeaseError:
+            self.is_open = False
             raise
         return self.lease
+
+    async def take_async(self) -> Lease:
+        """Take the lease without blocking the event loop."""
+        self._refuse_reentry()
+        self.is_open = True
+        try:
+            await take_async(self.tenure, wait=self._wait)
+        except LeaseError:
+            self.is_open = False
+            raise
+        return self.lease
+
+    def enter(self, frame: FrameType | None) -> Lease:
+        """Begin the block, which `frame` runs."""
+        try:
+            facts = self.tenure.name, self.tenure.owner
+            self._begin(lambda: interruption_of_this_thread(*facts, frame))
+        except BaseException as error:
+            self._leave(error)
+            raise
+        return self.lease
+
+    def __enter__(self) -> Lease:
+        return self.enter(sys._getframe(1))
 
     def __exit__(
         self,
@@ -66,21 +152,33 @@ class Hold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._disarm()
-        self._finish(error)
-        if isinstance(error, LeaseInterrupt | None):
+        self._leave(error)
+        if error is None or self._is_own(error):
             self._refuse_success(error)
 
-    async def __aenter__(self) -> Lease:
-        import asyncio
-
-        task = asyncio.current_task()
-        assert task is not None
+    def run(self, call: Callable[[], T]) -> T:
+        """Call it in the block."""
         try:
-            self._begin(lambda: TaskInterruption(task))
+            with self:
+                return call()
+        except LeaseInterrupt as stray:
+            # It arrived at the first instruction of __exit__, which Python lets nobody guard.
+            if self.is_open:
+                self.__exit__(type(stray), stray, stray.__traceback__)
+            raise
+
+    async def __aenter__(self) -> Lease:
+        task, this = current_task(), weakref.ref(self)
+        assert task is not None
+
+        def is_under_lease() -> bool:
+            return any(hold is this() for hold in _open_holds())
+
+        facts = self.tenure.name, self.tenure.owner
+        try:
+            self._begin(lambda: TaskInterruption(task, *facts, is_under_lease))
         except BaseException as error:
-            self._disarm()
-            await _undisturbed(self._finish, error)
+            await self._leave_async(error)
             raise
         return self.lease
 
@@ -90,79 +188,128 @@ class Hold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        import asyncio
-
-        self._disarm()
-        task = asyncio.current_task()
-        assert task is not None
-        if isinstance(self._interruption, TaskInterruption):
-            for _ in range(self._interruption.cancellations):
-                task.uncancel()
-        await _undisturbed(self._finish, error)
-        cancelled_by_us = isinstance(error, asyncio.CancelledError) and not task.cancelling()
-        if cancelled_by_us or isinstance(error, LeaseInterrupt | None):
+        was_cancelled = self._take_cancellations_back()
+        await self._leave_async(error)
+        if error is None or self._is_own(error, was_cancelled):
             self._refuse_success(error)
 
-    def _begin(self, interruption: Callable[[], Interruption]) -> None:
-        self._outer = _current.get()
-        _current.set(self)
-        renewal = Renewal(self.lease)
-        if not renewal.needed:
+    def _begin(self, make: Callable[[], Interruption]) -> None:
+        self.outer = _current.get()
+        _current.set(weakref.ref(self))
+        renewal = Renewal(self.tenure)
+        if not renewal.is_needed:
             return
-        tell: Callable[[], float | None] = self._call_on_lost
-        if self._on_lost == "interrupt":
-            self._interruption = interruption()
-            tell = self._interrupt
-        self._keeper = Keeper(renewal, self.lease, tell)
-        self._keeper.start()
-        # Only now: starting a thread waits in code that is not this package's.
-        if self._interruption is not None:
-            self._interruption.arm()
+        interruption = make()
+        on_loss = partial(_tell_loss, self.tenure, self.lease, self._on_lost)
+        interrupts = self._on_lost == "interrupt"
+        self._watch = Watch(self.tenure, renewal, interruption, on_loss, interrupts=interrupts)
+        self._watch.start()
+        # Arm last: inside Thread.start() the interrupt would not be recognised as ours.
+        if interrupts:
+            self._interruption = interruption
+            interruption.arm()
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
+            self._disarm()
+            _finish(self.tenure, self._watch, error)
+        except BaseException as stray:
+            self._disarm()
+            in_background(self._clean_up(), self.tenure.name)
+            self.is_open = False
+            # It came too late to end the block, which has ended by itself.
+            if not self._is_own(stray):
+                raise
+        self.is_open = False
+
+    async def _leave_async(self, error: BaseException | None) -> None:
+        try:
+            self._disarm()
+            finish = partial(_finish, self.tenure, self._watch, error)
+            # A coroutine that is thrown away cannot wait.
+            if isinstance(error, GeneratorExit):
+                in_background(finish, self.tenure.name)
+            else:
+                await Call(finish, self.tenure.name).despite_cancellation()
+        except BaseException:
+            self._disarm()
+            raise
+        self.is_open = False
 
     def _disarm(self) -> None:
         if self._interruption is not None:
             self._interruption.disarm()
-        _current.set(self._outer)
+        reference = _current.get()
+        if reference is not None and reference() is self:
+            _current.set(self.outer)
 
-    def _finish(self, error: BaseException | None) -> None:
-        # The handler's outcome is the handler's: what goes wrong in here is only told.
-        if self._keeper is not None:
-            self._keeper.stop()
-        with suppress(Exception):
-            self.lease._release("succeeded" if error is None else "failed")
+    def _clean_up(self) -> Callable[[], None]:
+        # Does not refer to this hold: it may be garbage.
+        tenure, watch = self.tenure, self._watch
+
+        def clean_up() -> None:
+            if watch is not None:
+                watch.stop()
+            give_back(tenure, "failed")
+
+        return clean_up
+
+    def _refuse_reentry(self) -> None:
+        task = current_task()
+        for hold in _open_holds():
+            its_task = None if hold._task is None else hold._task()
+            is_here = hold._thread == threading.get_ident() and its_task is task
+            is_same = hold.tenure.store is self.tenure.store
+            if is_here and is_same and hold.tenure.name == self.tenure.name and hold.tenure.is_held:
+                raise LeaseConfigError(
+                    f"lease {self.tenure.name!r} is held by this very code, which would wait for"
+                    " itself: take it once, in the outermost block or handler"
+                )
+
+    def _take_cancellations_back(self) -> bool:
+        interruption, task = self._interruption, current_task()
+        if not isinstance(interruption, TaskInterruption) or task is None:
+            return False
+        was_cancelled = interruption.cancellations > 0
+        for _ in range(interruption.cancellations):
+            task.uncancel()
+        interruption.cancellations = 0
+        return was_cancelled and not task.cancelling()
+
+    def _is_own(self, error: BaseException, was_cancelled: bool = False) -> bool:
+        """Whether the error is made of nothing but this hold's interrupts."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self._is_own(part, was_cancelled) for part in error.exceptions)
+        if isinstance(error, LeaseInterrupt):
+            return error.owner in ("", self.tenure.owner)
+        return was_cancelled and isinstance(error, _cancelled_error())
 
     def _refuse_success(self, error: BaseException | None) -> None:
-        if self.lease.lost:
-            raise self.lease._lost_error() from error
-
-    def _interrupt(self) -> float:
-        assert self._interruption is not None
-        if self._interruption.delivered:
-            self._interruption.delivered = False
-            return TIME_TO_CLEAN_UP
-        self._interruption.send()
-        return 0.02
-
-    def _call_on_lost(self) -> None:
-        if callable(self._on_lost):
-            try:
-                self._on_lost(self.lease)
-            except Exception:
-                logger().exception("lease %r: on_lost failed", self.lease.name)
+        if self.tenure.loss is not None:
+            raise self.tenure.lost_error() from error
 
 
-async def _undisturbed(call: Callable[[BaseException | None], None], argument: Any) -> None:
-    # A cancelled task still gives its lease back before it goes.
-    import asyncio
+def _cancelled_error() -> type[BaseException]:
+    from asyncio import CancelledError
 
-    finished: asyncio.Future[None] = asyncio.ensure_future(asyncio.to_thread(call, argument))
-    task = asyncio.current_task()
-    cancelled: asyncio.CancelledError | None = None
-    while not finished.done():
+    return CancelledError
+
+
+def _finish(tenure: Tenure, watch: Watch | None, error: BaseException | None) -> None:
+    # In a child of fork() there is neither a watch nor anything to give back.
+    if not tenure.is_here:
+        return
+    if watch is not None:
+        watch.stop()
+    # The handler's outcome is the handler's: what goes wrong in here is only told.
+    with suppress(Exception):
+        run(release(tenure, "succeeded" if error is None else "failed"), tenure.store.clock)
+
+
+def _tell_loss(tenure: Tenure, lease: Lease, on_lost: OnLost) -> None:
+    tenure.tell_loss()
+    if callable(on_lost):
         try:
-            await asyncio.shield(finished)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None and task is not None and task.cancelling():
-        raise cancelled
-    finished.result()
+            on_lost(lease)
+        except Exception:
+            logger().exception("lease %r: on_lost failed", lease.name)

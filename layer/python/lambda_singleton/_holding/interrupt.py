@@ -1,11 +1,13 @@
-"""Stopping a handler that is running in another thread, whatever it is waiting for."""
+"""Stopping code that runs under a lost lease, whatever it is waiting for."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,68 +23,141 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 class Interruption(Protocol):
-    """A way to stop the handler. Only between `arm` and `disarm` can it be interrupted."""
+    """A way to stop the code under one lease, from another thread.
 
-    #: Whether the interrupt has been raised inside the handler.
-    delivered: bool
+    Only between `arm` and `disarm` is anything raised, and what is raised names its owner.
+    """
 
     def arm(self) -> None:
-        """Called by the handler's thread, before it starts."""
+        """Called by the thread that is to be interrupted, before the code starts."""
 
     def send(self) -> None:
-        """Called by another thread, as often as it takes."""
+        """Called by another thread, as often as it takes. Blocks for nothing."""
+
+    def was_delivered(self) -> bool:
+        """Return whether an interrupt has been raised since this was last asked."""
+
+    def is_over(self) -> bool:
+        """Return whether the code has certainly ended, without leaving its lease."""
 
     def disarm(self) -> None:
-        """Called by the handler's thread, after it ended."""
+        """Called after the code has ended, as often as it takes."""
 
 
-def interruption_of_this_thread() -> Interruption:
-    """Return the best way to interrupt a handler that runs in the calling thread."""
+def interruption_of_this_thread(lease: str, owner: str, frame: FrameType | None) -> Interruption:
+    """Return the best way to interrupt code of the calling thread, which `frame` runs."""
     if SIGNAL is not None and threading.current_thread() is threading.main_thread():
-        return MainThreadInterruption()
-    return ThreadInterruption()
+        return MainThreadInterruption(lease, owner)
+    return ThreadInterruption(lease, owner, frame)
 
 
 class MainThreadInterruption:
-    """Raises `LeaseInterrupt` from a signal handler: that ends a sleep or a socket call as well."""
+    """Raises `LeaseInterrupt` from a signal handler: that ends a sleep or a socket call as well.
 
-    def __init__(self) -> None:
-        self.delivered = False
-        self._armed = False
-        self._sent = False
+    Inside a running event loop what is raised stops the loop as a whole, as Ctrl-C does: a single
+    task could swallow it while the others go on.
+    """
+
+    def __init__(
+        self, lease: str, owner: str, is_under_lease: Callable[[], bool] | None = None
+    ) -> None:
+        self.is_sent = False
+        self.is_delivered = False
+        self._lease = lease
+        self._owner = owner
+        self._is_under_lease = is_under_lease
         self._thread = threading.get_ident()
-        assert SIGNAL is not None
-        self._signal = SIGNAL
-        self._previous: Any = None
-        self.may_raise: Callable[[], bool] = lambda: True
 
     def arm(self) -> None:
-        self._previous = signal.signal(self._signal, self._on_signal)
-        self._armed = True
+        _signal_owner.arm(self)
 
     def send(self) -> None:
-        self._sent = True
-        signal.pthread_kill(self._thread, self._signal)
+        assert SIGNAL is not None
+        self.is_sent = True
+        signal.pthread_kill(self._thread, SIGNAL)
+
+    def was_delivered(self) -> bool:
+        delivered, self.is_delivered = self.is_delivered, False
+        return delivered
+
+    def is_over(self) -> bool:
+        return False
 
     def disarm(self) -> None:
-        self._armed = False
-        # Only the main thread may set handlers; left from elsewhere, this one just passes on.
+        self.is_sent = False
+        _signal_owner.disarm(self)
+
+    def raise_if_due(self) -> None:
+        """Raise what was sent, unless something else than this lease's code is running."""
+        # Of a coroutine's lease: what else its loop runs is not to be stopped.
+        if not self.is_sent or not (self._is_under_lease is None or self._is_under_lease()):
+            return
+        self.is_sent = False
+        self.is_delivered = True
+        stops_loop = self._is_under_lease is None and _is_loop_running()
+        kind = LoopInterrupt if stops_loop else LeaseInterrupt
+        raise kind("the lease is lost", self._lease, self._owner)
+
+
+class LoopInterrupt(LeaseInterrupt, KeyboardInterrupt):
+    """An interrupt that no task keeps to itself: asyncio passes on nothing else."""
+
+
+def _is_loop_running() -> bool:
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
+
+
+class _SignalOwner:
+    """This process's handler of the signal, set while anybody may be interrupted by it.
+
+    Leases may be left in any order: what was there before the first comes back with the last.
+    """
+
+    def __init__(self) -> None:
+        self._armed: list[MainThreadInterruption] = []
+        self._previous: Any = None
+        self._is_chaining = False
+
+    def arm(self, interruption: MainThreadInterruption) -> None:
+        assert SIGNAL is not None
+        self._armed.append(interruption)
+        if signal.getsignal(SIGNAL) != self._on_signal:
+            self._previous = signal.signal(SIGNAL, self._on_signal)
+
+    def disarm(self, interruption: MainThreadInterruption) -> None:
+        assert SIGNAL is not None
+        with suppress(ValueError):
+            self._armed.remove(interruption)
+        # Only the main thread may set handlers; until it does, this one just passes on.
+        if self._armed or threading.current_thread() is not threading.main_thread():
+            return
         # Somebody who has set a handler of their own meanwhile keeps it.
-        is_here = threading.get_ident() == self._thread
-        if is_here and signal.getsignal(self._signal) == self._on_signal:
-            signal.signal(
-                self._signal, signal.SIG_DFL if self._previous is None else self._previous
-            )
+        if signal.getsignal(SIGNAL) == self._on_signal:
+            signal.signal(SIGNAL, signal.SIG_DFL if self._previous is None else self._previous)
+            self._previous = None
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if self._armed and self._sent:
+        if any(interruption.is_sent for interruption in self._armed):
             # Never in the middle of this package's own bookkeeping: it is sent again.
-            if not _is_ours(frame) and self.may_raise():
-                self._sent = False
-                self.delivered = True
-                raise LeaseInterrupt("the lease is lost")
-        elif callable(self._previous):
-            self._previous(signum, frame)
+            if not _is_ours(frame):
+                # The outermost first: its code is what runs longest.
+                for interruption in list(self._armed):
+                    interruption.raise_if_due()
+        elif callable(self._previous) and not self._is_chaining:
+            self._is_chaining = True
+            try:
+                self._previous(signum, frame)
+            finally:
+                self._is_chaining = False
+
+
+_signal_owner = _SignalOwner()
 
 
 def _is_ours(frame: FrameType | None) -> bool:
@@ -93,21 +168,34 @@ def _is_ours(frame: FrameType | None) -> bool:
 class ThreadInterruption:
     """Raises `LeaseInterrupt` between two bytecodes: Python has no way into a blocking call."""
 
-    def __init__(self) -> None:
-        self.delivered = False
-        self._armed = False
+    def __init__(self, lease: str, owner: str, frame: FrameType | None) -> None:
+        self._is_armed = False
+        self._is_pending = False
+        self._is_delivered = False
+        self._is_first = True
+        self._frame = _frame_of_block(frame)
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
+        self._lease = lease
+        self._owner = owner
 
     def arm(self) -> None:
-        self._armed = True
+        self._is_armed = True
 
     def send(self) -> None:
         with self._lock:
-            frame = sys._current_frames().get(self._thread)
-            if self._armed and not _is_ours(frame):
-                self.delivered = True
-                self._set_exception(LeaseInterrupt)
+            if self._is_armed and not _is_ours(sys._current_frames().get(self._thread)):
+                self._is_pending = True
+                self._set_exception(self._interrupt_type())
+
+    def is_over(self) -> bool:
+        # The first one may arrive between the block and its exit: no other may then follow.
+        has_arrived = self._is_armed and self._frame is not None and not self._is_first
+        return has_arrived and not self._is_in_block()
+
+    def was_delivered(self) -> bool:
+        delivered, self._is_delivered = self._is_delivered, False
+        return delivered
 
     def disarm(self) -> None:
         # The exception may arrive at any bytecode, also at one of these.
@@ -118,9 +206,25 @@ class ThreadInterruption:
 
     def _disarm(self) -> None:
         with self._lock:
-            self._armed = False
-            if self.delivered:
+            self._is_armed = False
+            self._frame = None
+            if self._is_pending:
+                self._is_pending = False
                 self._set_exception(None)
+
+    def _interrupt_type(self) -> type[LeaseInterrupt]:
+        # Python makes the exception when it arrives; until then it can be taken back.
+        def arrive(interrupt: LeaseInterrupt) -> None:
+            LeaseInterrupt.__init__(interrupt, "the lease is lost", self._lease, self._owner)
+            self._is_pending, self._is_first, self._is_delivered = False, False, True
+
+        return type("LeaseInterrupt", (LoopInterrupt,), {"__init__": arrive})
+
+    def _is_in_block(self) -> bool:
+        frame = sys._current_frames().get(self._thread)
+        while frame is not None and frame is not self._frame:
+            frame = frame.f_back
+        return frame is not None
 
     def _set_exception(self, exception: type[BaseException] | None) -> None:
         import ctypes
@@ -129,48 +233,79 @@ class ThreadInterruption:
         set_exception(ctypes.c_ulong(self._thread), exception and ctypes.py_object(exception))
 
 
-class TaskInterruption:
-    """Cancels the handler's task, in asyncio's way.
+def _frame_of_block(frame: FrameType | None) -> FrameType | None:
+    """Return the frame that runs as long as the block does: not one that only enters it."""
+    generator = 0x20
+    while frame is not None and (
+        frame.f_globals.get("__name__") == "contextlib"
+        or frame.f_code.co_name == "__enter__"
+        or frame.f_code.co_flags & generator
+    ):
+        frame = frame.f_back
+    return frame
 
-    A handler that blocks the event loop cannot be cancelled: it is interrupted by the signal, but
-    only while it is its own task that runs.
+
+class TaskInterruption:
+    """Cancels the task, in asyncio's way.
+
+    A task that blocks the event loop cannot be cancelled: on the main thread the signal then
+    interrupts what runs under its lease, also in a task that it has started.
     """
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        self.delivered = False
+    def __init__(
+        self,
+        task: asyncio.Task[Any],
+        lease: str,
+        owner: str,
+        is_under_lease: Callable[[], bool],
+    ) -> None:
         self.cancellations = 0
-        self._armed = False
-        self._task = task
-        self._loop = task.get_loop()
-        self._thread = interruption_of_this_thread()
-        if isinstance(self._thread, MainThreadInterruption):
-            self._thread.may_raise = self._is_running
+        self._is_armed = False
+        self._is_queued = False
+        self._is_cancelled = False
+        # Neither is kept alive by the thread that watches them.
+        self._task = weakref.ref(task)
+        self._loop = weakref.ref(task.get_loop())
+        self._signal: MainThreadInterruption | None = None
+        if SIGNAL is not None and threading.current_thread() is threading.main_thread():
+            self._signal = MainThreadInterruption(lease, owner, is_under_lease)
 
     def arm(self) -> None:
-        self._armed = True
-        if isinstance(self._thread, MainThreadInterruption):
-            self._thread.arm()
+        self._is_armed = True
+        if self._signal is not None:
+            self._signal.arm()
 
     def send(self) -> None:
-        self._loop.call_soon_threadsafe(self._cancel)
-        if isinstance(self._thread, MainThreadInterruption):
-            self._thread.send()
+        loop = self._loop()
+        if loop is not None and not self._is_queued:
+            self._is_queued = True
+            # A loop that is closed runs nothing any more.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._cancel)
+        if self._signal is not None:
+            self._signal.send()
+
+    def was_delivered(self) -> bool:
+        delivered, self._is_cancelled = self._is_cancelled, False
+        return (self._signal is not None and self._signal.was_delivered()) or delivered
+
+    def is_over(self) -> bool:
+        loop = self._loop()
+        return loop is None or loop.is_closed()
 
     def disarm(self) -> None:
-        self._armed = False
-        if isinstance(self._thread, MainThreadInterruption):
-            self._thread.disarm()
+        self._is_armed = False
+        if self._signal is not None:
+            self._signal.disarm()
 
     def _cancel(self) -> None:
-        if self._armed and not self.delivered:
-            self.delivered = True
+        self._is_queued = False
+        was_raised = self._signal is not None and self._signal.is_delivered
+        if self._is_armed and not was_raised and not self._is_cancelled:
+            if self._signal is not None:
+                self._signal.is_sent = False
+            self._is_cancelled = True
             self.cancellations += 1
-            self._task.cancel("the lease is lost")
-
-    def _is_running(self) -> bool:
-        import asyncio
-
-        if asyncio.current_task(self._loop) is not self._task:
-            return False
-        self.delivered = True
-        return True
+            task = self._task()
+            if task is not None:
+                task.cancel("the lease is lost")

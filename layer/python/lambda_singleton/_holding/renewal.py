@@ -1,26 +1,73 @@
-"""Keeping a lease while its handler runs, and telling when it is lost."""
+"""Extending a lease, and when that is due."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from math import inf
 
 from .._backoff import Backoff, uniform
-from .._errors import LeaseError, LeaseLostError
-from .._logger import logger
-from .._protocol.term import platform_kills_at_deadline
-from .lease import Lease
+from .._errors import LeaseConfigError, LeaseError, LeaseLostError, LeaseStoreError
+from .request import TRIES, request
+from .steps import Steps, run
+from .tenure import Tenure
+
+
+def renew(tenure: Tenure, *, tries: int = TRIES) -> Steps[None]:
+    """Extend the lease by its duration from now, and tell how it went.
+
+    Raises `LeaseLostError` if it is not held any more, and `LeaseStoreError` if the store did not
+    answer.
+    """
+    try:
+        # Of two in flight, the older one would be refused by what the newer one has written.
+        if not tenure.one_renewal_at_a_time.acquire(timeout=tenure.timeout):
+            raise LeaseStoreError(f"lease {tenure.name!r} was not renewed: another renewal hangs")
+        try:
+            until = yield from _renew(tenure, tries)
+        finally:
+            tenure.one_renewal_at_a_time.release()
+    except LeaseLostError:
+        tenure.tell_loss()
+        raise
+    except LeaseConfigError as error:
+        tenure.tell("renewal_failed", error=error)
+        raise
+    tenure.tell("renewed", until=until)
+
+
+def _renew(tenure: Tenure, tries: int) -> Steps[float]:
+    tenure.check()
+    answer = yield from request(
+        tenure.store,
+        tenure.renew_at,
+        term=tenure.term,
+        timeout=tenure.timeout,
+        tries=tries,
+        refuse=tenure.refuse_own,
+        unanswered=lambda error: tenure.tell("renewal_failed", error=error),
+    )
+    if not answer.reply.applied:
+        tenure.steal()
+        raise tenure.lost_error()
+    expires_at = tenure.term.expiry(answer.sent.wall)
+    tenure.extend(answer.sent, expires_at)
+    try:
+        tenure.refuse_wrong_clock(answer.reply, answer.sent)
+    except LeaseConfigError as error:
+        tenure.expire()
+        raise tenure.lost_error() from error
+    return expires_at / 1000
 
 
 class Renewal:
-    """What has to be done for a held lease, and when. Knows the time, but not how to wait."""
+    """When a held lease has to be renewed, and when its handler has to stop.
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
-        self._clock = lease._store.clock
-        self._stop_at_deadline = not platform_kills_at_deadline()
-        duration = lease._term.duration
+    It knows the time, but neither waits nor sends.
+    """
+
+    def __init__(self, tenure: Tenure) -> None:
+        self._tenure = tenure
+        self._clock = tenure.store.clock
+        duration = tenure.term.duration
         self._interval = 0.0 if duration is None else duration / 3
         # The handler gets this long to come to an end while the lease is still held.
         self._margin = 0.0 if duration is None else min(1.0, duration / 10)
@@ -28,44 +75,33 @@ class Renewal:
         self._backoff = self._new_backoff()
 
     @property
-    def needed(self) -> bool:
+    def is_needed(self) -> bool:
         """Whether there is anything to do before the handler's end."""
-        return not self._lease._nothing_left_to_renew or self._stop_at_deadline
+        return not self._tenure.ends_with_invocation or self._tenure.term.stop_at_deadline
 
-    def step(self) -> float | None:
-        """Do what is due. Return the seconds until more is, or None if nothing ever will be."""
-        lease = self._lease
-        if lease.lost:
-            return None
-        # The sandbox may have been frozen for an hour: look at the clock before writing.
-        left = self._seconds_left()
-        if left == inf:
-            return None
-        if left <= 0:
-            lease._lose("expired")
-            return None
-        if lease._nothing_left_to_renew:
-            return left
-        until_due = self._due - self._clock.monotonic()
-        if until_due > 0:
-            return min(left, until_due)
-        # A request that could hang beyond the lease's end is not worth its risk.
-        if left < lease._timeout:
-            return left
-        self._renew()
-        return 0.0
-
-    def _seconds_left(self) -> float:
-        left: float = inf
-        if not self._lease._nothing_left_to_renew:
-            left = self._lease.remaining() - self._margin
-        if self._stop_at_deadline:
-            left = min(left, self._lease._term.time_left(self._clock.time()))
+    @property
+    def stop_in(self) -> float:
+        """In how many seconds the handler has to be interrupted; inf: never, as it stands."""
+        tenure = self._tenure
+        left = inf
+        if not tenure.ends_with_invocation:
+            left = tenure.remaining - self._margin
+        if tenure.term.stop_at_deadline:
+            left = min(left, tenure.term.time_left(self._clock.time()))
         return left
 
-    def _renew(self) -> None:
+    @property
+    def due_in(self) -> float:
+        """In how many seconds it has to be renewed; inf: never, or it could not be in time."""
+        # A request that could hang beyond the lease's end is not worth its risk.
+        if self._tenure.ends_with_invocation or self.stop_in < self._tenure.timeout:
+            return inf
+        return max(0.0, self._due - self._clock.monotonic())
+
+    def renew(self) -> None:
+        """Renew once, and plan the next time. Blocks for one request."""
         try:
-            self._lease._renew_once()
+            run(renew(self._tenure, tries=1), self._clock)
         except LeaseLostError:
             pass
         except LeaseError:
@@ -79,45 +115,3 @@ class Renewal:
 
     def _new_backoff(self) -> Backoff:
         return Backoff(self._interval / 20, self._interval / 4)
-
-
-class Keeper:
-    """The thread that renews a lease, and tells as soon as it is lost."""
-
-    def __init__(self, renewal: Renewal, lease: Lease, tell: Callable[[], float | None]) -> None:
-        self._renewal = renewal
-        self._lease = lease
-        self._tell = tell
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"lease {lease.name}", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread; raise `LeaseError` if the system has none left."""
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise LeaseError(f"lease {self._lease.name!r} cannot be renewed: {error}") from error
-
-    def stop(self) -> None:
-        """End the thread and wait for it: one left alive would wake up in a later invocation."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        delay: float | None = 0.0
-        while delay is not None and not self._stopping.wait(delay):
-            delay = self._guarded(self._renewal.step)
-        delay = 0.0 if self._lease.lost else None
-        while delay is not None and not self._stopping.wait(delay):
-            delay = self._guarded(self._tell)
-            # The handler first: every moment counts.
-            self._lease._tell_if_lost()
-
-    def _guarded(self, call: Callable[[], float | None]) -> float | None:
-        # Nothing may end this thread silently while the handler believes in its lease.
-        try:
-            return call()
-        except Exception:
-            logger().exception("lease %r: unexpected error, going on", self._lease.name)
-            return 0.1

@@ -1,0 +1,75 @@
+"""What is decorated, and how it is called."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+from ._errors import LeaseConfigError
+from ._holding.lease import Lease
+
+T = TypeVar("T")
+
+
+class Handler(NamedTuple):
+    """A function, method or callable object, as far as the decorator has to know it."""
+
+    name: str
+    is_async: bool
+    takes_lease: bool
+    is_method: bool
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Handler:
+        """Look at it; raise `LeaseConfigError` for a generator function."""
+        import inspect
+
+        name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        inner: Any = function
+        while isinstance(inner, functools.partial):
+            inner = inner.func
+        # An object is called by its class.
+        called = [inner, inspect.getattr_static(type(inner), "__call__", None)]
+        if any(
+            inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in called
+        ):
+            raise LeaseConfigError(
+                f"{name} is a generator: it would run after its lease was released"
+            )
+        parameters = list(inspect.signature(function).parameters)
+        return cls(
+            name,
+            is_async=any(map(inspect.iscoroutinefunction, called)),
+            takes_lease="lease" in parameters,
+            # A function in a class's body is not bound yet: its first argument is no event.
+            is_method=parameters[:1] in (["self"], ["cls"]),
+        )
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return the event and the context of a call."""
+        given = args[1:] if self.is_method else args
+        event = given[0] if given else kwargs.get("event")
+        context = given[1] if len(given) > 1 else kwargs.get("context")
+        return event, context
+
+    def with_lease(self, kwargs: dict[str, Any], lease: Lease) -> dict[str, Any]:
+        """Return the keyword arguments, with the lease if it is asked for."""
+        return kwargs | {"lease": lease} if self.takes_lease else kwargs
+
+    def refuse_deferred(self, result: T) -> T:
+        """Return the result; raise `LeaseConfigError` if its work would be done without the lease.
+
+        It is thrown away before it has begun.
+        """
+        if not isinstance(result, (Awaitable, Generator, AsyncGenerator)):
+            return result
+        end: Any = getattr(result, "close", None) or getattr(result, "cancel", None)
+        if callable(end):
+            with suppress(Exception):
+                end()
+        raise LeaseConfigError(
+            f"{self.name} returned a {type(result).__name__}, which would run after its lease was"
+            " released: declare it with `async def`, or await it in there"
+        )
