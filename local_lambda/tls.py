@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
+from io import BufferedReader
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -64,32 +66,44 @@ class Tls:
         self._folder.cleanup()
 
 
-async def _serve(target: str, port: int, certificate: str) -> None:
+def _serve(target: str, port: int, certificate: str) -> None:
     address = urlsplit(target)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-
-    async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        try:
-            engine, to_engine = await asyncio.open_connection(address.hostname, address.port)
-        except OSError:
-            to_client.close()
-            return
-        await asyncio.gather(_pump(client, to_engine), _pump(engine, to_client))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=context, backlog=128)
-    await server.serve_forever()
+    with socket.create_server(("127.0.0.1", port), backlog=128) as server:
+        while True:
+            client, _ = server.accept()
+            given = (context, client, (address.hostname or "", address.port or 80))
+            threading.Thread(target=_pass_on, args=given, daemon=True).start()
 
 
-async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+def _pass_on(context: ssl.SSLContext, client: socket.socket, target: tuple[str, int]) -> None:
+    # One request after the other, as a server does it: what follows is not even decrypted before.
     # Either side may hang up wherever it is; then so does the other.
-    with contextlib.suppress(OSError):
-        while data := await source.read(65_536):
-            sink.write(data)
-            await sink.drain()
-    sink.close()
+    with contextlib.suppress(OSError), client, socket.create_connection(target) as engine:
+        for side in (client, engine):
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with context.wrap_socket(client, server_side=True) as secured:
+            requests, replies = secured.makefile("rb"), engine.makefile("rb")
+            while request := _message(requests):
+                engine.sendall(request)
+                secured.sendall(_message(replies))
+
+
+def _message(source: BufferedReader) -> bytes:
+    """Read one HTTP message; nothing if there is none left."""
+    lines = []
+    length = 0
+    while line := source.readline():
+        lines.append(line)
+        if line == b"\r\n":
+            return b"".join(lines) + source.read(length)
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return b""
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+        _serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,1 @@
+"""What the tests run in processes of their own: each prints one line of JSON."""
