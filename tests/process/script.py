@@ -34,7 +34,9 @@ def run(
     return json.loads(out.splitlines()[-1])
 
 
-def finish(command: list[str], variables: Mapping[str, str], timeout: float) -> tuple[int, str, str]:
+def finish(
+    command: list[str], variables: Mapping[str, str], timeout: float
+) -> tuple[int, str, str]:
     """Run a command to its end; return its exit code, output and errors."""
     process = subprocess.Popen(
         command,

@@ -87,8 +87,8 @@ CALLS: dict[str, Callable[[], Callable[..., Any]]] = {
     "method": lambda: Service().method,
     "method of a subclass": lambda: Derived().method,
     "method with a lease": lambda: Service().takes_lease,
-    "async method": lambda: lambda *args, **kwargs: asyncio.run(
-        Service().async_method(*args, **kwargs)
+    "async method": lambda: (
+        lambda *args, **kwargs: asyncio.run(Service().async_method(*args, **kwargs))
     ),
     "static method": lambda: Service.static,
     "static method of an object": lambda: Service().static,
