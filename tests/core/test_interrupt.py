@@ -264,7 +264,8 @@ class Deaf:
 
 def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
     tenure = Tenure(MemoryStore(), "x", Term(30))
-    Hold(tenure, wait=0).take()
+    hold = Hold(tenure, wait=0)
+    hold.take()
     deaf = Deaf()
     watch = Watch(tenure, Renewal(tenure), deaf, lambda: None, interrupts=True)
     tenure.expire()
@@ -278,6 +279,7 @@ def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
     time.sleep(10 * RESEND)
     assert len(deaf.sent) <= before + 1, "then there is time to clean up"
     watch.stop()
+    hold.lease.release()
 
 
 def test_an_outer_lease_interrupts_through_an_inner_one(store: LosingStore) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +103,7 @@ class TestReplies:
             def execute(self, operation: Any, *, timeout: float) -> Any:
                 reply = super().execute(operation, timeout=timeout)
                 if reply.applied and reply.record is not None:
-                    return reply._replace(record=replace(reply.record, **other))
+                    return reply._replace(record=reply.record._replace(**other))
                 return reply
 
         with pytest.raises(LeaseStoreError):
@@ -115,7 +114,7 @@ class TestReplies:
             def execute(self, operation: Any, *, timeout: float) -> Any:
                 reply = super().execute(operation, timeout=timeout)
                 if len(self.sent) == 1:
-                    return reply._replace(record=replace(reply.record, owner="else", token=1))
+                    return reply._replace(record=reply.record._replace(owner="else", token=1))
                 return reply
 
         store = MixedOnce()

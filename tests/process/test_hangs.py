@@ -326,9 +326,7 @@ class TestNothingEndsTheWatch:
             ("renewal_failed", LeaseInterrupt),
         ],
     )
-    def test_no_observer(
-        self, store: ScriptedStore, kind: type[BaseException], what: str
-    ) -> None:
+    def test_no_observer(self, store: ScriptedStore, kind: type[BaseException], what: str) -> None:
         store.before = after_the_first_renewal()
 
         def observer(event: LeaseEvent) -> None:
@@ -411,7 +409,9 @@ class TestCredentials:
         del variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
         with CredentialsEndpoint(way) as endpoint:
             variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{endpoint.endpoint}/credentials"
-            facts = script.run("hung_credentials", name, loaded, how, variables=variables, timeout=20)
+            facts = script.run(
+                "hung_credentials", name, loaded, how, variables=variables, timeout=20
+            )
             assert endpoint.asked > 1
         assert facts == STOPPED
 
@@ -460,9 +460,7 @@ class TestReplies:
         store.get("nobody")
         yield store
 
-    def test_to_a_renewal(
-        self, gate: Gate, dynamodb: DynamoDBStore, name: str, drip: Drip
-    ) -> None:
+    def test_to_a_renewal(self, gate: Gate, dynamodb: DynamoDBStore, name: str, drip: Drip) -> None:
         moments: list[bool] = []
         with pytest.raises(LeaseLostError), Lock(name, 2, store=dynamodb) as lease:
             end = time.time() + lease.remaining()
@@ -491,9 +489,7 @@ class TestReplies:
         assert time.time() <= context.deadline
         assert not ran
 
-    def test_to_a_release(
-        self, gate: Gate, dynamodb: DynamoDBStore, name: str, drip: Drip
-    ) -> None:
+    def test_to_a_release(self, gate: Gate, dynamodb: DynamoDBStore, name: str, drip: Drip) -> None:
         @singleton(name, 2, store=dynamodb)
         def handler(event: object, context: object) -> str:
             gate.spoil = lambda action: lambda handler: drip(handler, 8)

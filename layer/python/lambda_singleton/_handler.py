@@ -27,6 +27,9 @@ class Handler(NamedTuple):
         import inspect
 
         name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        if isinstance(function, (staticmethod, classmethod)):
+            kind = type(function).__name__
+            raise LeaseConfigError(f"{name} is a {kind}: write @{kind} above @singleton")
         inner: Any = function
         while isinstance(inner, functools.partial):
             inner = inner.func

@@ -11,7 +11,13 @@ from ._environment import disabled_store, is_disabled, store_or_default
 from ._errors import LeaseConfigError
 from ._holder import describe_holder
 from ._holding.acquire import take, take_async
-from ._holding.hold import Hold, OnLost, check_on_lost, current_hold, current_task
+from ._holding.hold import (
+    Hold,
+    OnLost,
+    check_on_lost,
+    current_hold,
+    current_task,
+)
 from ._holding.lease import Lease
 from ._holding.tenure import Tenure
 from ._invocation import term_of

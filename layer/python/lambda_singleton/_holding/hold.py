@@ -20,6 +20,7 @@ from .interrupt import Interruption, TaskInterruption, interruption_of_this_thre
 from .lease import Lease
 from .release import give_back, release
 from .renewal import Renewal
+from .request import TRIES
 from .steps import Call, run
 from .tenure import Tenure
 from .watch import Watch
@@ -83,6 +84,17 @@ def current_task() -> asyncio.Task[Any] | None:
     return None
 
 
+def _refuse_reentry(tenure: Tenure) -> None:
+    """Raise `LeaseConfigError` if the code that wants to take the lease holds it already."""
+    for hold in _open_holds():
+        is_same = (hold.tenure.store, hold.tenure.name) == (tenure.store, tenure.name)
+        if is_same and hold.is_of_this_code and hold.tenure.is_held:
+            raise LeaseConfigError(
+                f"lease {tenure.name!r} is held by this very code, which would wait for itself:"
+                " take it once, in the outermost block or handler"
+            )
+
+
 class Hold:
     """A lease around a block: taken first, then entered and left as a context manager.
 
@@ -113,7 +125,7 @@ class Hold:
 
     def take(self) -> Lease:
         """Take the lease. Raises any `LeaseError` of an acquisition."""
-        self._refuse_reentry()
+        _refuse_reentry(self.tenure)
         self.is_open = True
         try:
             take(self.tenure, wait=self._wait)
@@ -124,7 +136,7 @@ class Hold:
 
     async def take_async(self) -> Lease:
         """Take the lease without blocking the event loop."""
-        self._refuse_reentry()
+        _refuse_reentry(self.tenure)
         self.is_open = True
         try:
             await take_async(self.tenure, wait=self._wait)
@@ -225,6 +237,9 @@ class Hold:
     async def _leave_async(self, error: BaseException | None) -> None:
         try:
             self._disarm()
+            # A child of fork() has the coroutine, but not the loop.
+            if not self.tenure.is_here:
+                return
             finish = partial(_finish, self.tenure, self._watch, error)
             # A coroutine that is thrown away cannot wait.
             if isinstance(error, GeneratorExit):
@@ -254,17 +269,11 @@ class Hold:
 
         return clean_up
 
-    def _refuse_reentry(self) -> None:
-        task = current_task()
-        for hold in _open_holds():
-            its_task = None if hold._task is None else hold._task()
-            is_here = hold._thread == threading.get_ident() and its_task is task
-            is_same = hold.tenure.store is self.tenure.store
-            if is_here and is_same and hold.tenure.name == self.tenure.name and hold.tenure.is_held:
-                raise LeaseConfigError(
-                    f"lease {self.tenure.name!r} is held by this very code, which would wait for"
-                    " itself: take it once, in the outermost block or handler"
-                )
+    @property
+    def is_of_this_code(self) -> bool:
+        """Whether the thread or task that took it is the one that asks."""
+        task = None if self._task is None else self._task()
+        return self._thread == threading.get_ident() and task is current_task()
 
     def _take_cancellations_back(self) -> bool:
         interruption, task = self._interruption, current_task()
@@ -299,11 +308,21 @@ def _finish(tenure: Tenure, watch: Watch | None, error: BaseException | None) ->
     # In a child of fork() there is neither a watch nor anything to give back.
     if not tenure.is_here:
         return
-    if watch is not None:
-        watch.stop()
-    # The handler's outcome is the handler's: what goes wrong in here is only told.
-    with suppress(Exception):
-        run(release(tenure, "succeeded" if error is None else "failed"), tenure.store.clock)
+    has_hung = watch is not None and not watch.stop()
+    outcome = "succeeded" if error is None else "failed"
+
+    def finish() -> None:
+        # The handler's outcome is the handler's: what goes wrong in here is only told.
+        with suppress(Exception):
+            run(release(tenure, outcome), tenure.store.clock)
+
+    if has_hung or tenure.loss is not None:
+        # What has hung once may hang again, where no time-out reaches: credentials, look-ups.
+        thread = in_background(finish, tenure.name, daemon=True)
+        if thread is not None:
+            thread.join(TRIES * tenure.timeout + 1)
+    else:
+        finish()
 
 
 def _tell_loss(tenure: Tenure, lease: Lease, on_lost: OnLost) -> None:

@@ -263,12 +263,15 @@ class TaskInterruption:
         self._is_armed = False
         self._is_queued = False
         self._is_cancelled = False
+        # Since the cancellation was queued, which then would be a second notice of the same loss.
+        self._was_raised_in_task = False
+        self._is_under_lease = is_under_lease
         # Neither is kept alive by the thread that watches them.
         self._task = weakref.ref(task)
         self._loop = weakref.ref(task.get_loop())
         self._signal: MainThreadInterruption | None = None
         if SIGNAL is not None and threading.current_thread() is threading.main_thread():
-            self._signal = MainThreadInterruption(lease, owner, is_under_lease)
+            self._signal = MainThreadInterruption(lease, owner, self._may_raise)
 
     def arm(self) -> None:
         self._is_armed = True
@@ -282,7 +285,8 @@ class TaskInterruption:
             # A loop that is closed runs nothing any more.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._cancel)
-        if self._signal is not None:
+        elif self._signal is not None:
+            # What was queued the last time has not run: something blocks the loop.
             self._signal.send()
 
     def was_delivered(self) -> bool:
@@ -298,14 +302,19 @@ class TaskInterruption:
         if self._signal is not None:
             self._signal.disarm()
 
+    def _may_raise(self) -> bool:
+        from asyncio import current_task
+
+        is_under_lease = self._is_under_lease()
+        self._was_raised_in_task |= is_under_lease and current_task() is self._task()
+        return is_under_lease
+
     def _cancel(self) -> None:
-        self._is_queued = False
-        was_raised = self._signal is not None and self._signal.is_delivered
-        if self._is_armed and not was_raised and not self._is_cancelled:
-            if self._signal is not None:
-                self._signal.is_sent = False
+        task, self._is_queued = self._task(), False
+        was_raised, self._was_raised_in_task = self._was_raised_in_task, False
+        if self._signal is not None:
+            self._signal.is_sent = False
+        if self._is_armed and task is not None and not was_raised:
             self._is_cancelled = True
             self.cancellations += 1
-            task = self._task()
-            if task is not None:
-                task.cancel("the lease is lost")
+            task.cancel("the lease is lost")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from math import inf
+from time import monotonic
 
 from .._errors import LeaseError
 from .._logger import logger
@@ -16,6 +17,9 @@ from .tenure import Tenure
 
 #: How long an interrupted handler gets to clean up before it is interrupted again, in seconds.
 TIME_TO_CLEAN_UP = 1.0
+
+#: How often to look whether the code has ended meanwhile, in seconds.
+LOOK = 0.1
 
 #: How soon an interrupt that could not be raised is sent again, in seconds.
 RESEND = 0.02
@@ -46,6 +50,7 @@ class Watch:
         self._renew = _Helper(renewal.renew, self._poke, tenure.name)
         self._give_back = _Helper(partial(give_back, tenure, "failed"), self._poke, tenure.name)
         self._loss_is_known = False
+        self._quiet_until = -inf
         self._stopping = False
         self._poked = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lease {tenure.name}", daemon=True)
@@ -57,17 +62,17 @@ class Watch:
         except RuntimeError as error:
             raise LeaseError(f"lease {self._tenure.name!r} cannot be renewed: {error}") from error
 
-    def stop(self) -> None:
+    def stop(self) -> bool:
         """End the thread: one left alive would wake up in a later invocation.
 
-        Its helpers get as long as one request may take.
+        Its helpers get as long as one request may take; return whether they have come to an end.
         """
         self._stopping = True
         self._poke()
         if self._thread.ident is not None:
             self._thread.join()
-        self._renew.join(self._tenure.timeout)
-        self._tell_loss.join(self._tenure.timeout)
+        ended = self._renew.join(self._tenure.timeout)
+        return self._tell_loss.join(self._tenure.timeout) and ended
 
     def _poke(self) -> None:
         self._poked.set()
@@ -109,10 +114,13 @@ class Watch:
         return delay
 
     def _send(self) -> float:
+        now = monotonic()
         if self._interruption.was_delivered():
-            return TIME_TO_CLEAN_UP
-        self._interruption.send()
-        return RESEND
+            self._quiet_until = now + TIME_TO_CLEAN_UP
+        if now >= self._quiet_until:
+            self._interruption.send()
+            return RESEND
+        return min(LOOK, self._quiet_until - now)
 
 
 class _Helper:
@@ -138,10 +146,11 @@ class _Helper:
             raise
         self._thread = thread
 
-    def join(self, timeout: float) -> None:
-        """Wait for its end, so many seconds at most."""
+    def join(self, timeout: float) -> bool:
+        """Wait for its end, so many seconds at most; return whether it has ended."""
         if self._thread is not None:
             self._thread.join(timeout)
+        return not self._is_running
 
     def _run(self) -> None:
         try:

@@ -3,7 +3,7 @@
 A refused waiter takes a ticket, one request, and asks when its turn should come: runs of one lease
 tend to take as long as the one before. Whoever gets the lease with a ticket says so in the row.
 Nobody is kept from asking earlier: a ticket grants nothing. One that was given up costs those
-behind it a pause at the most: nobody trusts a line for longer that has not been seen to move.
+behind it a pause at the most: nobody trusts a line for longer whose members show no sign of life.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Waiting:
         self._last: Action = "try"
         self._asked_for_ticket = False
         self._is_gone = False
-        self._has_moved = False
+        self._line_is_alive = False
         self._silent_since = self._run_since = self._began
         self._first: tuple[float, int] | None = None
 
@@ -63,15 +63,18 @@ class Waiting:
         if record is None or previous is None or record.token != previous.token:
             self._run_since = now
         if record is not None:
-            self._has_moved = previous is not None and record.served > previous.served
+            self._line_is_alive = previous is not None and record.served > previous.served
             self._first = self._first or (now, record.token)
         self.record, self._is_gone = record, is_gone
 
     def note_ticket(self, record: LeaseRecord | None, *, is_given: bool) -> None:
         """Remember the answer to the request for a ticket."""
+        before = self.record
         if record is not None:
             self.note(record)
             self.ticket = record.tickets if is_given else None
+            # Whoever has come since the refusal has not given up already.
+            self._line_is_alive = before is not None and record.tickets > before.tickets + 1
 
     # What it concludes.
 
@@ -125,7 +128,7 @@ class Waiting:
     @property
     def longest_pause(self) -> float:
         """For how many seconds at most it does not look."""
-        return LONGEST_PAUSE * (min(self._position, 5) if self._has_moved else 1)
+        return LONGEST_PAUSE * (min(self._position, 5) if self._line_is_alive else 1)
 
     @property
     def estimate_is_reliable(self) -> bool:

@@ -78,7 +78,8 @@ def _refuse_unsuited(client: Any) -> None:
     meta = getattr(client, "meta", None)
     service = getattr(getattr(meta, "service_model", None), "service_name", None)
     config = getattr(meta, "config", None)
-    if hasattr(meta, "resource_model") or not callable(getattr(client, "update_item", None)):
+    is_client = callable(getattr(client, "update_item", None)) and not isinstance(client, type)
+    if hasattr(meta, "resource_model") or not is_client:
         what = f"not {client!r}"
     elif "Resource" in str(getattr(config, "user_agent_extra", None) or ""):
         what = "not a resource's client, which takes other values"
