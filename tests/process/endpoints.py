@@ -140,6 +140,8 @@ class Gate(Server):
         self._closes = closes
         self.signers: list[str] = []
         self.actions: list[str] = []
+        #: How many seconds the answer to the n-th request of its kind takes.
+        self.slow: Callable[[str, int], float] = lambda action, number: 0.0
         self.spoil: Callable[[str], Callable[[BaseHTTPRequestHandler], None] | None] = (
             lambda action: None
         )
@@ -148,6 +150,7 @@ class Gate(Server):
         _, _, scope = (handler.headers.get("authorization") or "").partition("Credential=")
         self.signers.append(scope.partition("/")[0])
         action = (handler.headers.get("x-amz-target") or "").rpartition(".")[2]
+        delay = self.slow(action, self.actions.count(action))
         self.actions.append(action)
         spoiled = self.spoil(action)
         if spoiled is not None:
@@ -158,6 +161,7 @@ class Gate(Server):
             connection.request("POST", handler.path, body, headers)
             response = connection.getresponse()
             answer = response.read()
+        time.sleep(delay)
         handler.send_response_only(response.status)
         for name, value in response.getheaders():
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
