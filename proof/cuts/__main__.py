@@ -1,0 +1,119 @@
+"""`python -m proof.cuts`: cut each scenario at each point, and say what was left behind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from .gaps import GAPS, gap_at
+from .point import Point
+from .report import Report
+from .run import KINDS, applies, points, run
+from .scenario import SCENARIOS
+from .shaker import start_shaker
+from .worker import Case, Result, Worker, results_of
+
+#: Runs of a loop that are cut, of those in other threads than the holder's.
+ROUNDS = 2
+#: Cases that one process runs.
+BATCH = 250
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    # The package's warnings are meant for users.
+    logging.lastResort = None
+    start_shaker()
+    if options.worker:
+        return _work()
+    if options.list:
+        return _list(options.list, fine=options.fine)
+    began = time.monotonic()
+    scenarios = [options.scenario] if options.scenario else list(SCENARIOS)
+    kinds = [options.exception] if options.exception else list(KINDS)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        listed = pool.map(lambda name: Worker.points(name, fine=options.fine), scenarios)
+        found = dict(zip(scenarios, listed, strict=True))
+        cases = [
+            case
+            for name in scenarios
+            for kind in kinds
+            for case in _cases(name, kind, found[name], options)
+        ]
+        cases += [Case(name, "", None) for name in scenarios]
+        batches = [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
+        report = Report(gap_at)
+        for batch in pool.map(results_of, batches):
+            for result in batch:
+                report.add(result)
+    print(report.text(scenarios, kinds, time.monotonic() - began))
+    return 1 if report.violations else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m proof.cuts", description=__doc__)
+    parser.add_argument("--scenario", choices=SCENARIOS)
+    parser.add_argument("--exception", choices=KINDS)
+    parser.add_argument("--point", help="its number, or as a violation names it")
+    parser.add_argument("--sample", type=int, help="so many points of each scenario and exception")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--fine", action="store_true", help="at each instruction, not each line")
+    parser.add_argument("--jobs", type=int, default=4 * (os.cpu_count() or 1))
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--list", help="print the points of this scenario", choices=SCENARIOS)
+    return parser
+
+
+def _cases(
+    name: str, kind: str, found: Sequence[Point], options: argparse.Namespace
+) -> list[Case]:
+    scenario = SCENARIOS[name]
+    if options.point and not options.point.isdigit():
+        chosen = [Point.parse(options.point)]
+    elif options.point:
+        chosen = [found[int(options.point)]]
+    else:
+        chosen = [
+            point
+            for point in found
+            if applies(kind, scenario, point) and (point.role == "holder" or point.nth <= ROUNDS)
+        ]
+    if options.sample and options.sample < len(chosen):
+        dice = random.Random(f"{options.seed} {name} {kind}")  # noqa: S311
+        chosen = dice.sample(chosen, options.sample)
+    return [Case(name, kind, point) for point in chosen]
+
+
+def _list(name: str, *, fine: bool) -> int:
+    for point in points(SCENARIOS[name], fine=fine):
+        print(json.dumps(point))
+    return 0
+
+
+def _work() -> int:
+    warm: set[str] = set()
+    for line in sys.stdin:
+        case = Case.parse(line)
+        if case.scenario not in warm:
+            warm.add(case.scenario)
+            run(SCENARIOS[case.scenario])
+        verdict = run(SCENARIOS[case.scenario], case.kind, case.point)
+        result = Result(case, verdict.happened, verdict.outcome, verdict.violations, verdict.net)
+        sys.stdout.write(result.line())
+        sys.stdout.flush()
+        if verdict.violations:
+            # What was left behind would be found again in the next run.
+            break
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
