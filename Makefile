@@ -12,7 +12,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules bench bench-short bench-check examples deploy-local layer wheel lock clean
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -48,6 +48,12 @@ soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECOND
 
 rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its test fail
 	@$(BIN)/python -m proof.rules
+
+cuts: .venv/.ready  ## an exception, or a hang, at each point of each way to use a lease: five minutes
+	@$(BIN)/python -m proof.cuts
+
+hangs: .venv/.ready .venv-engine/.ready  ## 200 hangs at random moments, and when the handler is told
+	@$(BIN)/python -m proof.hangs
 
 bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
 	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks $(BENCH)

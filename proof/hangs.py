@@ -1,9 +1,9 @@
-"""`python -m proof.hangs`: something hangs for ever at a random moment, and the handler is told in time.
+"""`python -m proof.hangs`: something hangs for ever, and the handler is told in time.
 
-Each run is a process that holds a lease of a second on a real engine. From a random moment on, one thing
-hangs: a renewal's request, the read of its reply, a refresh of credentials, a look-up of a name, an
-observer, a log handler, `on_lost`. What counts is when the handler is interrupted, compared with the end
-of the lease as its holder believes it.
+Each run is a process that holds a lease of a second on a real engine. From a random moment on, one
+thing hangs: a renewal's request, the read of its reply, a refresh of credentials, a look-up of a
+name, an observer, a log handler, `on_lost`. What counts is when the handler is interrupted,
+compared with the end of the lease as its holder believes it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ from local_lambda import Engine
 
 from .proxy import Fault, Proxy, Request
 
-Hanging = Literal[
-    "request", "read", "credentials", "look-up", "observer", "log handler", "on_lost"
-]
+Hanging = Literal["request", "read", "credentials", "look-up", "observer", "log handler", "on_lost"]
 HANGING: tuple[Hanging, ...] = (
     "request",
     "read",
@@ -60,7 +58,7 @@ WORK = 2.5
 
 
 class Told(NamedTuple):
-    """What one process saw. `late` is relative to the lease's end (seconds): negative is in time."""
+    """What one process saw. `late` is from the lease's end on (seconds): negative is in time."""
 
     hanging: str
     place: str
@@ -69,6 +67,7 @@ class Told(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run them; return 1 if any was told too late."""
     parser = argparse.ArgumentParser("python -m proof.hangs", description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
@@ -116,7 +115,7 @@ def _told(engine: Engine, table: str, hanging: Hanging, place: str, moment: floa
     # Each process has a proxy and credentials of its own, which hang when its moment has come.
     began = threading.Event()
 
-    def fault(request: Request) -> Fault | None:  # noqa: ARG001
+    def fault(request: Request) -> Fault | None:
         if not began.is_set() or hanging not in ("request", "look-up", "on_lost"):
             return None
         return Fault("reset" if hanging == "look-up" else "black hole")
@@ -282,7 +281,7 @@ class _Child:
                 observe(self._hang)
             case "log handler":
                 handler = logging.Handler()
-                handler.emit = self._hang  # type: ignore[method-assign]
+                handler.emit = self._hang  # type: ignore[method-assign, assignment]
                 logging.getLogger("lambda_singleton").addHandler(handler)
                 logging.getLogger("lambda_singleton").setLevel(logging.DEBUG)
 

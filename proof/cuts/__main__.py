@@ -9,14 +9,14 @@ import os
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from .gaps import GAPS, gap_at
+from .gaps import gap_at
+from .play import play, points
 from .point import Point
 from .report import Report
-from .run import KINDS, applies, points, run
+from .run import KINDS, Run, applies
 from .scenario import SCENARIOS
 from .shaker import start_shaker
 from .worker import Case, Result, Worker, results_of
@@ -28,6 +28,7 @@ BATCH = 250
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for; return 1 if anything was left behind."""
     options = _parser().parse_args(arguments)
     # The package's warnings are meant for users.
     logging.lastResort = None
@@ -38,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _list(options.list, fine=options.fine)
     began = time.monotonic()
     scenarios = [options.scenario] if options.scenario else list(SCENARIOS)
-    kinds = [options.exception] if options.exception else list(KINDS)
+    kinds = [kind for kind in KINDS if options.exception in (None, kind)]
     with ThreadPoolExecutor(options.jobs) as pool:
         listed = pool.map(lambda name: Worker.points(name, fine=options.fine), scenarios)
-        found = dict(zip(scenarios, listed, strict=True))
+        found = dict(zip(scenarios, listed if kinds else [[]] * len(scenarios), strict=True))
         cases = [
             case
             for name in scenarios
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m proof.cuts", description=__doc__)
     parser.add_argument("--scenario", choices=SCENARIOS)
-    parser.add_argument("--exception", choices=KINDS)
+    parser.add_argument("--exception", choices=(*KINDS, "none"))
     parser.add_argument("--point", help="its number, or as a violation names it")
     parser.add_argument("--sample", type=int, help="so many points of each scenario and exception")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
@@ -72,9 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _cases(
-    name: str, kind: str, found: Sequence[Point], options: argparse.Namespace
-) -> list[Case]:
+def _cases(name: str, kind: str, found: Sequence[Point], options: argparse.Namespace) -> list[Case]:
     scenario = SCENARIOS[name]
     if options.point and not options.point.isdigit():
         chosen = [Point.parse(options.point)]
@@ -104,8 +103,8 @@ def _work() -> int:
         case = Case.parse(line)
         if case.scenario not in warm:
             warm.add(case.scenario)
-            run(SCENARIOS[case.scenario])
-        verdict = run(SCENARIOS[case.scenario], case.kind, case.point)
+            play(Run(SCENARIOS[case.scenario]))
+        verdict = play(Run(SCENARIOS[case.scenario], case.kind, case.point))
         result = Result(case, verdict.happened, verdict.outcome, verdict.violations, verdict.net)
         sys.stdout.write(result.line())
         sys.stdout.flush()

@@ -40,7 +40,7 @@ class Cut:
         self._at = None if at is None else at.key
         self._act = act
         self._fine = fine
-        self._counts: Counter[tuple[str, str, int, int]] = Counter()
+        self._counts: Counter[tuple[str, str, int, int, int]] = Counter()
         self._over = False
 
     def start(self) -> None:
@@ -69,12 +69,13 @@ class Cut:
         first = frame.f_lineno == code.co_firstlineno
         hidden = _ends_of_with(code)
 
-        def passed(frame: FrameType, event: str, arg: object) -> Trace:  # noqa: ARG001
+        def passed(frame: FrameType, event: str, arg: object) -> Trace:
             nonlocal first
             if event == wanted and frame.f_lasti not in hidden:
-                is_first, first = first, False
                 offset = frame.f_lasti if self._fine else -1
-                self._passed(role, file, frame.f_lineno, offset, code, is_first)
+                is_first, first = first, False
+                place = Point(role, file, frame.f_lineno, 0, offset, code.co_qualname, is_first)
+                self._passed(place)
             return passed
 
         wanted = "line"
@@ -84,17 +85,14 @@ class Cut:
             hidden = hidden | _not_looked_at(code)
         return passed
 
-    def _passed(
-        self, role: Role, file: str, line: int, offset: int, code: CodeType, first: bool
-    ) -> None:
+    def _passed(self, place: Point) -> None:
         if self._over:
             return
-        place = (role, file, line, offset)
-        self._counts[place] += 1
-        nth = self._counts[place]
+        self._counts[place.key] += 1
+        point = place._replace(nth=self._counts[place.key])
         if self._at is None:
-            self.points[Point(role, file, line, nth, offset, code.co_qualname, first)] = None
-        elif self._at == (role, file, line, nth, offset) and not self.happened:
+            self.points[point] = None
+        elif self._at == point.key and not self.happened:
             self.happened = True
             self.in_finalizer = _is_below_finalizer(sys._getframe())
             self._act()
@@ -147,3 +145,8 @@ def _not_looked_at(code: CodeType) -> frozenset[int]:
             hidden.add(instruction.offset)
         looked = instruction.opname.startswith(("CALL", "RESUME", "JUMP_BACKWARD", "SEND"))
     return frozenset(hidden)
+
+
+# A signal's handler asks whose code it has come into. What follows the package's code is no other
+# code that could be interrupted.
+globals()["__name__"] = f"{lambda_singleton.__name__}.{__name__}"

@@ -43,7 +43,9 @@ class Report:
         for scenario in scenarios:
             cells = (self._cell(scenario, kind) for kind in kinds)
             lines.append(f"{scenario:32}" + "".join(f"{cell:>19}" for cell in cells))
-        lines += [f"VIOLATION {result.case}: {'; '.join(result.violations)}" for result in self.violations]
+        lines += [
+            f"VIOLATION {result.case}: {'; '.join(result.violations)}" for result in self.violations
+        ]
         lines += [f"gap: {name}: {count} cuts" for name, count in sorted(self._gaps.items())]
         lines += [f"given back {how}: {count} cuts" for how, count in sorted(self._nets.items())]
         version = ".".join(map(str, sys.version_info[:3]))

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from lambda_singleton import LeaseInterrupt, current_lease
+from lambda_singleton import LeaseError, LeaseInterrupt, LeaseLostError
 
 from .cut import Cut
 from .point import Point
 from .scenario import Scenario
 from .stage import Stage
-from .verdict import Run, Verdict, judge
-
-#: A hang lasts until the run is over, or so long (seconds): it has to end without it.
-LONGEST_HANG = 2.0
 
 RAISED: dict[str, type[BaseException]] = {
     "KeyboardInterrupt": KeyboardInterrupt,
@@ -51,167 +40,133 @@ def applies(kind: str, scenario: Scenario, point: Point) -> bool:
     return True
 
 
-def points(scenario: Scenario, *, fine: bool) -> list[Point]:
-    """Run it uncut a few times, and return where it has been: threads differ a little.
+class Run:
+    """A scenario, what is done to it at one point, and what happened then."""
 
-    What only a process's first run comes to (imports, what is cached) is left out.
-    """
-    found: dict[tuple[str, str, int, int, int], Point] = {}
-    play(scenario, Cut())
-    for _ in range(3):
-        cut = Cut(fine=fine)
-        play(scenario, cut)
-        for point in cut.points:
-            found.setdefault(point.key, point)
-    return list(found.values())
+    def __init__(
+        self, scenario: Scenario, kind: str = "", at: Point | None = None, *, fine: bool = False
+    ) -> None:
+        self.scenario = scenario
+        self.kind = kind
+        self.stage = Stage()
+        self.cut = Cut(at, self._act, fine=fine or (at is not None and at.offset >= 0))
+        self.result: object = None
+        #: The task that holds the lease, while it runs.
+        self.task: asyncio.Task[Any] | None = None
+        #: Whether `current_lease()` returns one afterwards.
+        self.lease_remains = False
+        #: When all was over, on the monotonic clock.
+        self.ended = 0.0
+        #: What Python printed: contexts of loops, arguments of hooks.
+        self.noticed: list[Any] = []
+        self._error: BaseException | None = None
+        if kind in RAISED:
+            # An interrupt is another lease's.
+            self._error = RAISED[kind]("cut", "outer", "another owner")
+            self._error.cut = True  # type: ignore[attr-defined]
+        self._left = ""
+        self._is_the_cut = False
+        self._is_fine = True
 
+    def _act(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.kind == "hang":
+            self.stage.outside.hang()
+        elif self.task is not None:
+            self.task.cancel()
+            if self.kind == "CancelledTwice":
+                self.task.get_loop().call_later(0.002, self.task.cancel)
 
-def run(scenario: Scenario, kind: str = "", at: Point | None = None) -> Verdict:
-    """Run it with that at this point, and judge what is left."""
-    task: list[asyncio.Task[Any]] = []
-    stage = Stage()
-    error = RAISED[kind]("cut") if kind in RAISED else None
-    if error is not None:
-        error.cut = True  # type: ignore[attr-defined]
+    @property
+    def outcome(self) -> str:
+        """What left the scenario, as text."""
+        return self._left or str(self.result)
 
-    def act() -> None:
+    def left(self, error: BaseException) -> None:
+        """Note what left the scenario, and keep none of it: it would keep the lease."""
+        self._left = f"{type(error).__name__}: {error}"
+        self._is_the_cut = self._is_what_was_done(error)
+        self._is_fine = isinstance(error, LeaseError) and (
+            self.scenario.may_refuse
+            or self.kind == "hang"
+            or (isinstance(error, LeaseLostError) and self._may_lose)
+        )
+        if isinstance(error, LeaseError) and not self._is_the_cut:
+            self._is_the_cut = any(map(self._is_what_was_done, chain(error)))
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+
+    @property
+    def _may_lose(self) -> bool:
+        return self.scenario.loses or self.scenario.may_lose
+
+    def _is_what_was_done(self, error: BaseException) -> bool:
+        if self.kind.startswith("Cancelled"):
+            return type(error).__name__ == "CancelledError"
+        return error is self._error
+
+    def outcome_is_wrong(self) -> str | None:
+        """Say why what left is not what should have."""
+        returned = self.result == "worked" and not self._left
+        if self._is_the_cut and self.cut.happened:
+            return None
+        if self._must_leave:
+            return f"{self.kind} did not leave: {self._left or self.result!r}"
+        if self._left:
+            return None if self._is_fine or self._is_the_cut else f"{self._left} left"
+        if self.scenario.loses and not self.scenario.may_refuse:
+            return f"it returned {self.result!r} although the lease was lost"
+        return None if returned or self.scenario.loses else f"it returned {self.result!r}"
+
+    @property
+    def _must_leave(self) -> bool:
+        # An Exception inside a release, or an observer, is told and goes nowhere. A loss that is
+        # on its way may be quicker than anything else.
+        if not self.cut.happened or self.cut.role != "holder" or self.cut.in_finalizer:
+            return False
+        if self.kind in ("", "hang", "MemoryError"):
+            return False
+        return not (self._may_lose and self._is_fine and self._left)
+
+    @property
+    def hangs_elsewhere(self) -> bool:
+        """Whether something hangs that the holder's thread need not wait for."""
+        return self.kind == "hang" and self.cut.role == "other" and self._may_lose
+
+    def unexpected(self) -> list[str]:
+        """Say what Python printed and should not have."""
+        return [text for text in map(self._text_of, self.noticed) if text]
+
+    def _text_of(self, notice: Any) -> str:
+        is_context = isinstance(notice, dict)
+        error = notice.get("exception") if is_context else notice.exc_value
+        where = notice.get("message") if is_context else getattr(notice, "object", "a thread")
+        # An exception in a finalizer, or in a callback of the loop, has nowhere else to go.
+        if error is not None and error is self._error:
+            return ""
+        return f"{error!r} was printed: {where}"
+
+    def forget(self) -> None:
+        """Drop all that could keep a lease alive."""
+        error = self._error
         if error is not None:
-            raise error
-        if kind == "hang":
-            stage.outside.hang()
-            return
-        task[0].cancel()
-        if kind == "CancelledTwice":
-            task[0].get_loop().call_later(0.002, task[0].cancel)
-
-    cut = Cut(at, act, fine=at is not None and at.offset >= 0)
-    return play(scenario, cut, stage, kind, error, task)
+            error.__traceback__ = error.__context__ = error.__cause__ = None
+        for notice in self.noticed:
+            known = getattr(notice, "exc_value", None)
+            if known is not None:
+                known.__traceback__ = None
+        self.result = str(self.result)
 
 
-def play(
-    scenario: Scenario,
-    cut: Cut,
-    stage: Stage | None = None,
-    kind: str = "",
-    error: BaseException | None = None,
-    task: list[asyncio.Task[Any]] | None = None,
-) -> Verdict:
-    stage = Stage() if stage is None else stage
-    task = [] if task is None else task
-    kept = Run(scenario, kind, cut, stage, error)
-    before = surroundings()
-    scenario.prepare(stage)
-    alarm = threading.Timer(LONGEST_HANG, stage.outside.released.set)
-    if kind == "hang":
-        alarm.start()
-    with watched(kept.noticed):
-        cut.follow_new_threads()
-        try:
-            PLACES[scenario.where](kept, task)
-        finally:
-            threading.settrace(None)  # type: ignore[arg-type]
-        cut.end()
-        kept.ended = time.monotonic()
-        alarm.cancel()
-        stage.outside.released.set()
-        task.clear()
-        stage.end()
-        verdict = judge(kept)
-        after = surroundings()
-    for what, value in before.items():
-        if after[what] != value:
-            verdict.violations.append(f"{what} was {value!r} and is {after[what]!r}")
-    verdict.violations.extend(kept.unexpected())
-    return verdict
-
-
-def attempt(kept: Run) -> None:
-    """Run it in this thread, note what leaves it, and what comes after."""
-    cut = kept.cut
-    cut.start()
-    try:
-        try:
-            kept.result = kept.scenario.run(kept.stage)
-        finally:
-            cut.stop()
-    except BaseException as error:
-        kept.left(error)
-    look_around(kept)
-
-
-def look_around(kept: Run) -> None:
-    """See that the thread, or task, is left as it was."""
-    try:
-        for _ in range(3):
-            time.sleep(0.001)
-        kept.lease_remains = is_lease_current()
-    except BaseException as error:  # noqa: BLE001
-        kept.stage.wrong.append(f"{error!r} was raised after the block")
-
-
-def is_lease_current() -> bool:
-    try:
-        current_lease()
-    except LookupError:
-        return False
-    return True
-
-
-def in_main(kept: Run, task: list[asyncio.Task[Any]]) -> None:  # noqa: ARG001
-    attempt(kept)
-
-
-def in_thread(kept: Run, task: list[asyncio.Task[Any]]) -> None:  # noqa: ARG001
-    thread = threading.Thread(target=attempt, args=(kept,), name="holder")
-    thread.start()
-    thread.join()
-
-
-def in_loop(kept: Run, task: list[asyncio.Task[Any]]) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: kept.noticed.append(context))
-        current = asyncio.current_task()
-        assert current is not None
-        task.append(current)
-        del current
-        kept.cut.start()
-        try:
-            kept.result = await kept.scenario.run(kept.stage)
-        finally:
-            kept.cut.stop()
-            look_around(kept)
-
-    try:
-        asyncio.run(main())
-    except BaseException as error:
-        kept.left(error)
-    kept.cut.stop()
-    look_around(kept)
-
-
-PLACES: dict[str, Callable[[Run, list[asyncio.Task[Any]]], None]] = {
-    "main": in_main,
-    "thread": in_thread,
-    "async": in_loop,
-}
-
-
-def surroundings() -> dict[str, object]:
-    """What the process has of its own."""
-    return {
-        "the handler of SIGURG": signal.getsignal(signal.SIGURG),
-        "the collector's switch": gc.isenabled(),
-    }
-
-
-@contextmanager
-def watched(noticed: list[Any]) -> Iterator[None]:
-    """Note what Python can only print: exceptions that end a thread, or a finalizer."""
-    hooks = threading.excepthook, sys.unraisablehook
-    threading.excepthook = noticed.append
-    sys.unraisablehook = noticed.append
-    try:
-        yield
-    finally:
-        threading.excepthook, sys.unraisablehook = hooks
+def chain(error: BaseException) -> list[BaseException]:
+    """Return what the error came from."""
+    found: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        last = waiting.pop()
+        if last in found:
+            continue
+        found.append(last)
+        waiting += [cause for cause in (last.__cause__, last.__context__) if cause is not None]
+        waiting += getattr(last, "exceptions", ())
+    return found

@@ -65,14 +65,20 @@ def handler(stage: Stage) -> Any:
     return handle({}, Context())
 
 
-@scenario("async")
+def slow_requests(stage: Stage) -> None:
+    """Give a task time to be cancelled twice."""
+    for kind in ("Acquire", "Release"):
+        stage.outside.be_slow(kind, "a", 0.006)
+
+
+@scenario("async", prepare=slow_requests)
 async def lock_async(stage: Stage) -> str:
     async with stage.lock() as lease:
         await asyncio.sleep(0)
         return stage.look(lease)
 
 
-@scenario("async")
+@scenario("async", prepare=slow_requests)
 async def handler_async(stage: Stage) -> Any:
     @singleton("a", duration=30, store=stage.store)
     async def handle(event: object, context: object) -> str:
@@ -270,7 +276,7 @@ def outer_lost(stage: Stage) -> str:
             with stage.lock("b"):
                 stage.steal("a")
                 stage.work("a")
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             stage.wrong += [] if _is_cut(error) else [f"the inner block raised {error!r}"]
         return stage.work("a")
 

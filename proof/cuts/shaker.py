@@ -1,8 +1,8 @@
 """A way around a fault of CPython 3.11 that only those who trace meet.
 
-An asynchronous exception that was taken back (`PyThreadState_SetAsyncExc(thread, NULL)`) leaves a flag
-behind, and a traced thread then spins where a function begins, for ever. Another one that arrives,
-in a thread of our own, takes the flag away.
+An asynchronous exception that was taken back (`PyThreadState_SetAsyncExc(thread, NULL)`) leaves a
+flag behind, and a traced thread then spins where a function begins, for ever. Another one that
+arrives, in a thread of our own, takes the flag away.
 """
 
 from __future__ import annotations

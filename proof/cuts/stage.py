@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from lambda_singleton import Lease, Lock, current_lease, observe
 
@@ -86,7 +85,7 @@ class Stage:
         """The same in a task that hardly lets others in."""
         try:
             while self._is_in_time(name):
-                time.sleep(0.002)  # noqa: ASYNC251
+                time.sleep(0.002)
                 await asyncio.sleep(0)
         finally:
             self.work_ended = time.monotonic()

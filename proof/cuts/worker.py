@@ -119,7 +119,10 @@ def results_of(cases: Sequence[Case]) -> list[Result]:
 
 
 def _confirmed(result: Result) -> Result:
-    if all(" past its lease's end" in violation or "took" in violation for violation in result.violations):
+    if all(
+        " past its lease's end" in violation or "took" in violation
+        for violation in result.violations
+    ):
         for _ in range(AGAIN):
             worker = Worker()
             again = worker.run(result.case)
