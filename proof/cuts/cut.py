@@ -67,14 +67,27 @@ class Cut:
             return None
         role: Role = "holder" if threading.get_ident() == self.holder else "other"
         first = frame.f_lineno == code.co_firstlineno
-        hidden = _ends_of_with(code)
+        hidden, idle = _ends_of_with(code), _idle(code)
 
         def passed(frame: FrameType, event: str, arg: object) -> Trace:
             nonlocal first
-            if event == wanted and frame.f_lasti not in hidden:
+            if (
+                event == wanted
+                and frame.f_lasti not in hidden
+                and (first or frame.f_lasti not in idle)
+            ):
                 offset = frame.f_lasti if self._fine else -1
                 is_first, first = first, False
-                place = Point(role, file, frame.f_lineno, 0, offset, code.co_qualname, is_first)
+                place = Point(
+                    role,
+                    file,
+                    frame.f_lineno,
+                    0,
+                    offset,
+                    code.co_qualname,
+                    is_first,
+                    frame.f_lasti in idle,
+                )
                 self._passed(place)
             return passed
 
@@ -133,6 +146,12 @@ def _ends_of_with(code: CodeType) -> frozenset[int]:
         ]:
             found.add(start.offset)
     return frozenset(found)
+
+
+@cache
+def _idle(code: CodeType) -> frozenset[int]:
+    # Where nothing runs (such as at `try:`) nothing can be raised.
+    return frozenset(each.offset for each in dis.get_instructions(code) if each.opname == "NOP")
 
 
 @cache

@@ -20,6 +20,8 @@ class Point(NamedTuple):
     function: str = ""
     #: Whether it is where the function begins.
     first: bool = False
+    #: Whether nothing is done there, as at `try:`.
+    idle: bool = False
 
     def __str__(self) -> str:
         instruction = "" if self.offset < 0 else f"+{self.offset}"

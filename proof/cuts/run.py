@@ -37,6 +37,9 @@ def applies(kind: str, scenario: Scenario, point: Point) -> bool:
             return holder
         case "SystemExit":
             return holder or outside
+        case "MemoryError":
+            # Where a function begins nothing has run that could want memory.
+            return not (point.first and point.idle)
     return True
 
 
@@ -92,7 +95,7 @@ class Run:
             or self.kind == "hang"
             or (isinstance(error, LeaseLostError) and self._may_lose)
         )
-        if isinstance(error, LeaseError) and not self._is_the_cut:
+        if isinstance(error, LeaseError | BaseExceptionGroup) and not self._is_the_cut:
             self._is_the_cut = any(map(self._is_what_was_done, chain(error)))
         error.__traceback__ = error.__context__ = error.__cause__ = None
 

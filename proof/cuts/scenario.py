@@ -361,7 +361,7 @@ async def full_executor(stage: Stage) -> str:
     try:
         async with stage.lock() as lease:
             result = stage.look(lease)
-        if blocked.done():
+        if blocked.done() and not stage.outside.has_hung:
             stage.wrong.append("it waited for the user's executor")
         return result
     finally:
