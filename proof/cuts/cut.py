@@ -77,7 +77,7 @@ class Cut:
                 and (first or frame.f_lasti not in idle)
             ):
                 offset = frame.f_lasti if self._fine else -1
-                is_first, first = first, False
+                is_first, first = first, first and frame.f_lineno == code.co_firstlineno
                 place = Point(
                     role,
                     file,
@@ -113,7 +113,7 @@ class Cut:
 
 def _is_below_finalizer(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_name in ("__del__", "_on_garbage"):
+        if frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

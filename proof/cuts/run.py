@@ -77,9 +77,13 @@ class Run:
         if self.kind == "hang":
             self.stage.outside.hang()
         elif self.task is not None:
-            self.task.cancel()
+            loop = self.task.get_loop()
+            # Nobody cancels from within a callback of the package's.
+            loop.call_soon(
+                self.task.cancel
+            ) if asyncio.current_task() is None else self.task.cancel()
             if self.kind == "CancelledTwice":
-                self.task.get_loop().call_later(0.002, self.task.cancel)
+                loop.call_later(0.002, self.task.cancel)
 
     @property
     def outcome(self) -> str:
@@ -159,6 +163,7 @@ class Run:
             if known is not None:
                 known.__traceback__ = None
         self.result = str(self.result)
+        self.stage.forget()
 
 
 def chain(error: BaseException) -> list[BaseException]:

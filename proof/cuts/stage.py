@@ -27,14 +27,22 @@ class Stage:
         self.work_ended: float | None = None
         #: What should not have happened, by the scenario's own look.
         self.wrong: list[str] = []
+        #: Locks live on, as a module's do.
+        self._locks: list[Lock] = []
         self._endings: list[Callable[[], object]] = []
 
     def lock(self, name: str = "a", duration: float = 30.0, wait: float = 0.0) -> Lock:
-        return Lock(name, duration, wait=wait, store=self.store)
+        lock = Lock(name, duration, wait=wait, store=self.store)
+        self._locks.append(lock)
+        return lock
 
     def finally_(self, ending: Callable[[], object]) -> None:
         """Call it when the run is over."""
         self._endings.append(ending)
+
+    def forget(self) -> None:
+        """Drop what could keep a lease alive."""
+        self._locks.clear()
 
     def end(self) -> None:
         while self._endings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -86,10 +87,14 @@ class Lock:
                 " can be stopped if it is lost"
             )
         hold = Hold(self._tenure(), wait=self.wait, on_lost=self._on_lost)
-        hold.take()
-        lease = hold.enter(sys._getframe(1))
-        self._holds.append(hold)
-        return lease
+        try:
+            hold.take()
+            lease = hold.enter(sys._getframe(1))
+            self._holds.append(hold)
+            return lease
+        except BaseException:
+            self._drop(hold)
+            raise
 
     def __exit__(
         self,
@@ -97,14 +102,23 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave().__exit__(kind, error, trace)
+        hold: Hold | None = None
+        try:
+            hold = self._hold_to_leave()
+            hold.__exit__(kind, error, trace)
+        finally:
+            self._drop(self._hold_to_leave() if hold is None else hold)
 
     async def __aenter__(self) -> Lease:
         hold = Hold(self._tenure(), wait=self.wait, on_lost=self._on_lost)
-        await hold.take_async()
-        lease = await hold.__aenter__()
-        self._holds.append(hold)
-        return lease
+        try:
+            await hold.take_async()
+            lease = await hold.__aenter__()
+            self._holds.append(hold)
+            return lease
+        except BaseException:
+            self._drop(hold)
+            raise
 
     async def __aexit__(
         self,
@@ -112,15 +126,23 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._leave().__aexit__(kind, error, trace)
+        hold: Hold | None = None
+        try:
+            hold = self._hold_to_leave()
+            await hold.__aexit__(kind, error, trace)
+        finally:
+            self._drop(self._hold_to_leave() if hold is None else hold)
 
-    def _leave(self) -> Hold:
+    def _hold_to_leave(self) -> Hold:
         # One lock may be shared by threads and tasks: each leaves the block that it entered.
         hold = current_hold()
-        if hold is None or hold not in self._holds:
-            hold = self._holds[-1]
-        self._holds.remove(hold)
-        return hold
+        return self._holds[-1] if hold is None or hold not in self._holds else hold
+
+    def _drop(self, hold: Hold) -> None:
+        # It is still open if something has cut off what should have left it.
+        hold.abandon()
+        with suppress(ValueError):
+            self._holds.remove(hold)
 
     def _tenure(self) -> Tenure:
         store = disabled_store() if is_disabled() else self._store()

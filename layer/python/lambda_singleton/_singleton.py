@@ -170,23 +170,29 @@ def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., A
         event, context = handler.arguments(args, kwargs)
         hold = options.hold(event, context)
         try:
-            lease = hold.take()
-        except LeaseHeldError as error:
-            return options.held(event, context, error)
-        arguments = handler.with_lease(kwargs, lease)
-        return hold.run(lambda: handler.refuse_deferred(function(*args, **arguments)))
+            try:
+                lease = hold.take()
+            except LeaseHeldError as error:
+                return options.held(event, context, error)
+            arguments = handler.with_lease(kwargs, lease)
+            return hold.run(lambda: handler.refuse_deferred(function(*args, **arguments)))
+        finally:
+            hold.abandon()
 
     @functools.wraps(function)
     async def guarded_async(*args: Any, **kwargs: Any) -> Any:
         event, context = handler.arguments(args, kwargs)
         hold = options.hold(event, context)
         try:
-            lease = await hold.take_async()
-        except LeaseHeldError as error:
-            result = options.held(event, context, error)
-            return await result if isinstance(result, Awaitable) else result
-        async with hold:
-            arguments = handler.with_lease(kwargs, lease)
-            return handler.refuse_deferred(await function(*args, **arguments))
+            try:
+                lease = await hold.take_async()
+            except LeaseHeldError as error:
+                result = options.held(event, context, error)
+                return await result if isinstance(result, Awaitable) else result
+            async with hold:
+                arguments = handler.with_lease(kwargs, lease)
+                return handler.refuse_deferred(await function(*args, **arguments))
+        finally:
+            hold.abandon()
 
     return guarded_async if handler.is_async else guarded

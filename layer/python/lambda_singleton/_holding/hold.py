@@ -12,16 +12,16 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
+from .._errors import LeaseConfigError, LeaseInterrupt, NoLeaseError
 from .._logger import logger
 from .acquire import take, take_async
 from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread
 from .lease import Lease
-from .release import give_back, release
+from .release import give_back, release_now
 from .renewal import Renewal
 from .request import TRIES
-from .steps import Call, run
+from .steps import Call
 from .tenure import Tenure
 from .watch import Watch
 
@@ -102,11 +102,12 @@ class Hold:
     no more, and given back.
     """
 
+    #: Whether there may be something to leave. Here already: `__init__` may be cut off.
+    is_open = False
+
     def __init__(self, tenure: Tenure, *, wait: float, on_lost: OnLost = "interrupt") -> None:
         self.tenure = tenure
         self.lease = Lease(tenure)
-        #: Whether there may be something to leave.
-        self.is_open = False
         self.outer: weakref.ref[Hold] | None = None
         self._wait = wait
         self._on_lost = on_lost
@@ -117,11 +118,17 @@ class Hold:
         self._task = None if task is None else weakref.ref(task)
 
     def __del__(self) -> None:
-        if self.is_open and self.tenure.may_be_in_row and self.tenure.is_here:
-            if self._interruption is not None:
-                self._interruption.disarm()
-            if not sys.is_finalizing():
-                in_background(self._clean_up(), self.tenure.name)
+        if not sys.is_finalizing():
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Give back in the background what is still open: what should have left it was cut off."""
+        if not self.is_open:
+            return
+        self._disarm()
+        if self.tenure.is_here and (self.tenure.may_be_in_row or self._watch is not None):
+            in_background(self._clean_up(), self.tenure.name)
+        self.is_open = False
 
     def take(self) -> Lease:
         """Take the lease. Raises any `LeaseError` of an acquisition."""
@@ -129,7 +136,7 @@ class Hold:
         self.is_open = True
         try:
             take(self.tenure, wait=self._wait)
-        except LeaseError:
+        except BaseException:
             self.is_open = False
             raise
         return self.lease
@@ -140,7 +147,7 @@ class Hold:
         self.is_open = True
         try:
             await take_async(self.tenure, wait=self._wait)
-        except LeaseError:
+        except BaseException:
             self.is_open = False
             raise
         return self.lease
@@ -173,7 +180,7 @@ class Hold:
         try:
             with self:
                 return call()
-        except LeaseInterrupt as stray:
+        except BaseException as stray:
             # It arrived at the first instruction of __exit__, which Python lets nobody guard.
             if self.is_open:
                 self.__exit__(type(stray), stray, stray.__traceback__)
@@ -200,8 +207,7 @@ class Hold:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        was_cancelled = self._take_cancellations_back()
-        await self._leave_async(error)
+        was_cancelled = await self._leave_async(error)
         if error is None or self._is_own(error, was_cancelled):
             self._refuse_success(error)
 
@@ -209,9 +215,12 @@ class Hold:
         self.outer = _current.get()
         _current.set(weakref.ref(self))
         renewal = Renewal(self.tenure)
-        if not renewal.is_needed:
-            return
-        interruption = make()
+        if renewal.is_needed:
+            self._start_watch(renewal, make())
+        # Those who were told that it was acquired may have taken their time.
+        self.tenure.check()
+
+    def _start_watch(self, renewal: Renewal, interruption: Interruption) -> None:
         on_loss = partial(_tell_loss, self.tenure, self.lease, self._on_lost)
         interrupts = self._on_lost == "interrupt"
         self._watch = Watch(self.tenure, renewal, interruption, on_loss, interrupts=interrupts)
@@ -225,31 +234,32 @@ class Hold:
         try:
             self._disarm()
             _finish(self.tenure, self._watch, error)
-        except BaseException as stray:
-            self._disarm()
-            in_background(self._clean_up(), self.tenure.name)
             self.is_open = False
+        except BaseException as stray:
+            self.abandon()
             # It came too late to end the block, which has ended by itself.
             if not self._is_own(stray):
                 raise
-        self.is_open = False
 
-    async def _leave_async(self, error: BaseException | None) -> None:
+    async def _leave_async(self, error: BaseException | None) -> bool:
+        # Returns whether nothing but this hold has cancelled the task.
         try:
+            was_cancelled = self._take_cancellations_back()
             self._disarm()
             # A child of fork() has the coroutine, but not the loop.
             if not self.tenure.is_here:
-                return
+                return was_cancelled
             finish = partial(_finish, self.tenure, self._watch, error)
             # A coroutine that is thrown away cannot wait.
             if isinstance(error, GeneratorExit):
                 in_background(finish, self.tenure.name)
             else:
                 await Call(finish, self.tenure.name).despite_cancellation()
+            self.is_open = False
+            return was_cancelled
         except BaseException:
-            self._disarm()
+            self.abandon()
             raise
-        self.is_open = False
 
     def _disarm(self) -> None:
         if self._interruption is not None:
@@ -314,7 +324,7 @@ def _finish(tenure: Tenure, watch: Watch | None, error: BaseException | None) ->
     def finish() -> None:
         # The handler's outcome is the handler's: what goes wrong in here is only told.
         with suppress(Exception):
-            run(release(tenure, outcome), tenure.store.clock)
+            release_now(tenure, outcome)
 
     if has_hung or tenure.loss is not None:
         # What has hung once may hang again, where no time-out reaches: credentials, look-ups.

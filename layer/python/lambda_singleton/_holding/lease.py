@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .release import release
+from .release import release_now
 from .renewal import renew
 from .steps import run
 from .tenure import Tenure
@@ -68,4 +68,4 @@ class Lease:
         A lease that was lost meanwhile is left to its new owner, and `lost` tells. Raises
         `LeaseStoreError` if the store did not answer: the lease then ends by itself.
         """
-        run(release(self._tenure, "released"), self._tenure.store.clock)
+        release_now(self._tenure, "released")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
+from .._errors import LeaseError
 from .background import in_background
 from .request import Answer, request
 from .steps import Steps, run
@@ -50,6 +51,20 @@ def release(tenure: Tenure, outcome: str) -> Steps[None]:
     if was_taken:
         held, took = began - tenure.started.monotonic, tenure.store.clock.monotonic() - began
         tenure.tell("released", outcome=outcome, held=held, took=took)
+
+
+def release_now(tenure: Tenure, outcome: str) -> None:
+    """Give the lease back in this thread.
+
+    Whatever but the store's refusal cuts that off, it is given back in the background.
+    """
+    try:
+        run(release(tenure, outcome), tenure.store.clock)
+    except LeaseError:
+        raise
+    except BaseException:
+        abandon(tenure, outcome)
+        raise
 
 
 def _was_mine(answer: Answer, tenure: Tenure) -> bool:

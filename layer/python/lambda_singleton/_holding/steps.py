@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._clock import Clock
@@ -92,8 +93,8 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Any] = self._loop.create_future()
         self._call = call
-        context = copy_context()
-        self.thread: threading.Thread | None = in_background(lambda: context.run(self._run), name)
+        self._context = copy_context()
+        self.thread: threading.Thread | None = in_background(self._run, name)
 
     def then(self, clean_up: Callable[[], None]) -> Callable[[], None]:
         """Return what waits for the call's end, for another thread, and cleans up."""
@@ -116,22 +117,26 @@ class Call:
             raise
 
     def _run(self) -> None:
-        result: Any = None
-        error: BaseException | None = None
         try:
-            result = self._call()
+            self._tell(self._context.run(self._call), None)
         except BaseException as raised:
-            error = raised
-        try:
+            # Whatever has cut that off, somebody waits for it.
+            self._tell(None, raised)
+
+    def _tell(self, result: Any, error: BaseException | None) -> None:
+        # Once the loop is closed nobody waits any more.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, result, error)
-        except RuntimeError:
-            # The loop is closed: nobody waits any more.
-            return
 
     def _settle(self, result: Any, error: BaseException | None) -> None:
-        if self.outcome.done():
-            return
-        if error is None:
-            self.outcome.set_result(result)
-        else:
-            self.outcome.set_exception(error)
+        try:
+            if self.outcome.done():
+                return
+            if error is None:
+                self.outcome.set_result(result)
+            else:
+                self.outcome.set_exception(error)
+        except BaseException as cut:
+            if not self.outcome.done():
+                self.outcome.set_exception(cut)
+            raise

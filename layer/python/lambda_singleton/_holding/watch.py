@@ -78,12 +78,18 @@ class Watch:
         self._poked.set()
 
     def _run(self) -> None:
-        while not self._stopping:
-            # Nothing may end this thread while the handler believes in its lease.
+        # Nothing may end this thread while the handler believes in its lease.
+        while True:
             try:
-                delay = self._look()
+                self._look_until_stopped()
             except BaseException:
-                delay = 0.1
+                self._poked.wait(0.1)
+            else:
+                return
+
+    def _look_until_stopped(self) -> None:
+        while not self._stopping:
+            delay = self._look()
             self._poked.wait(None if delay == inf else delay)
             self._poked.clear()
 
