@@ -34,6 +34,7 @@ class Cut:
         self.points: dict[Point, None] = {}
         self.happened = False
         self.role: Role = "holder" if at is None else at.role
+        self.function = "" if at is None else at.function
         #: Whether it happened below a finalizer, out of which no exception can get.
         self.in_finalizer = False
         self.holder = threading.get_ident()

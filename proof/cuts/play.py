@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import sys
 import threading
 import time
@@ -17,7 +15,7 @@ from lambda_singleton import current_lease
 from .point import Point
 from .run import Run
 from .scenario import Scenario
-from .verdict import Verdict, judge
+from .verdict import Verdict, judge, surroundings
 
 #: A hang lasts until the run is over, or so long (seconds): it has to end without it.
 LONGEST_HANG = 2.0
@@ -58,11 +56,7 @@ def play(run: Run) -> Verdict:
         alarm.cancel()
         outside.released.set()
         run.stage.end()
-        verdict = judge(run)
-    after = surroundings()
-    for what, value in before.items():
-        if after[what] != value:
-            verdict.violations.append(f"{what} was {value!r} and is {after[what]!r}")
+        verdict = judge(run, before)
     verdict.violations.extend(run.unexpected())
     return verdict
 
@@ -139,14 +133,6 @@ PLACES: dict[str, Callable[[Run], None]] = {
     "thread": in_thread,
     "async": in_loop,
 }
-
-
-def surroundings() -> dict[str, object]:
-    """What the process has of its own."""
-    return {
-        "the handler of SIGURG": signal.getsignal(signal.SIGURG),
-        "the collector's switch": gc.isenabled(),
-    }
 
 
 @contextmanager

@@ -18,6 +18,14 @@ RAISED: dict[str, type[BaseException]] = {
     "SystemExit": SystemExit,
     "MemoryError": MemoryError,
 }
+#: Where what the package calls can hang: in its first line.
+HANGING = (
+    "Store.execute",
+    "Store.get",
+    "Handler.emit",
+    "observer.<locals>.observe",
+    "on_lost.<locals>.lost",
+)
 #: What is done at a point. The first is one `task.cancel()`, the second is followed by another.
 KINDS = (*RAISED, "CancelledError", "CancelledTwice", "hang")
 
@@ -27,7 +35,7 @@ def applies(kind: str, scenario: Scenario, point: Point) -> bool:
     outside, holder = point.file == "outside.py", point.role == "holder"
     match kind:
         case "hang":
-            return outside and point.first
+            return point.function in HANGING and point.first
         case "CancelledError" | "CancelledTwice":
             return scenario.where == "async" and holder
         case "KeyboardInterrupt":
@@ -72,6 +80,10 @@ class Run:
         self._is_fine = True
 
     def _act(self) -> None:
+        if self.kind == "LeaseInterrupt" and self.task is not None and not _current_task():
+            # In a callback of a loop it would be the loop that is interrupted: a KeyboardInterrupt.
+            self.cut.happened = False
+            return
         if self._error is not None:
             raise self._error
         if self.kind == "hang":
@@ -79,9 +91,7 @@ class Run:
         elif self.task is not None:
             loop = self.task.get_loop()
             # Nobody cancels from within a callback of the package's.
-            loop.call_soon(
-                self.task.cancel
-            ) if asyncio.current_task() is None else self.task.cancel()
+            loop.call_soon(self.task.cancel) if _current_task() is None else self.task.cancel()
             if self.kind == "CancelledTwice":
                 loop.call_later(0.002, self.task.cancel)
 
@@ -138,7 +148,9 @@ class Run:
     @property
     def hangs_elsewhere(self) -> bool:
         """Whether something hangs that the holder's thread need not wait for."""
-        return self.kind == "hang" and self.cut.role == "other" and self._may_lose
+        # A log handler that hangs holds its lock, and whoever logs waits for that.
+        is_log = self.cut.function == "Handler.emit"
+        return self.kind == "hang" and self.cut.role == "other" and self._may_lose and not is_log
 
     def unexpected(self) -> list[str]:
         """Say what Python printed and should not have."""
@@ -164,6 +176,13 @@ class Run:
                 known.__traceback__ = None
         self.result = str(self.result)
         self.stage.forget()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 def chain(error: BaseException) -> list[BaseException]:

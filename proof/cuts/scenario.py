@@ -278,6 +278,7 @@ def outer_lost(stage: Stage) -> str:
                 stage.work("a")
         except Exception as error:
             stage.wrong += [] if _is_cut(error) else [f"the inner block raised {error!r}"]
+        stage.steal("a")
         return stage.work("a")
 
 
@@ -298,6 +299,7 @@ def both_lost(stage: Stage) -> str:
                 stage.work("b")
         except LeaseError:
             pass
+        stage.outside.unreachable = True
         return stage.work("a")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +25,8 @@ LONGEST_EXIT = SHORT / 4 + 0.5
 #: How the lease came back: with the run's end, or a moment later, or when nobody had it any more.
 Net = Literal["", "background", "garbage", "never"]
 
+Surroundings = Mapping[str, object]
+
 
 @dataclass
 class Verdict:
@@ -38,7 +41,7 @@ class Verdict:
 _last: Run | None = None
 
 
-def judge(run: Run) -> Verdict:
+def judge(run: Run, before: Surroundings) -> Verdict:
     """Look at what is left when all that may hold a lease is dropped."""
     global _last  # noqa: PLW0603
     stage = run.stage
@@ -56,11 +59,9 @@ def judge(run: Run) -> Verdict:
         took = run.ended - stage.work_ended
         if took > LONGEST_EXIT:
             wrong.append(f"leaving took {took:.3f} s")
-    verdict.net = settle(run)
+    verdict.net = settle(run, lambda: not remains(run, before))
     if verdict.net == "never":
-        wrong.append("a lease is taken that nobody holds")
-    if not within(LONG_GRACE, lambda: not lease_threads()):
-        wrong.append(f"threads remain: {lease_threads()}")
+        wrong += remains(run, before)
     stage.outside.is_over = True
     if _last is not None and _last.stage.outside.strays:
         wrong.append(f"the run before sent {_last.stage.outside.strays} after its end")
@@ -68,24 +69,40 @@ def judge(run: Run) -> Verdict:
     return verdict
 
 
-def settle(run: Run) -> Net:
-    """Wait until nothing is taken, and say what it took."""
-
-    def is_free() -> bool:
-        # Of what could not be given back the end has to come.
-        now = time.time() if run.stage.outside.unreachable else 0.0
-        return all(
-            record.owner is None or (record.expires_at or 0.0) < now
-            for record in run.stage.store.records()
-        )
-
-    if is_free():
+def settle(run: Run, is_clean: Callable[[], bool]) -> Net:
+    """Wait until nothing is left, and say what it took."""
+    if is_clean():
         return ""
-    if within(GRACE, is_free):
+    if within(GRACE, is_clean):
         return "background"
     run.forget()
     gc.collect()
-    return "garbage" if within(LONG_GRACE, is_free) else "never"
+    return "garbage" if within(LONG_GRACE, is_clean) else "never"
+
+
+def remains(run: Run, before: Surroundings) -> list[str]:
+    """Say what is still there of the run."""
+    # Of what could not be given back the end has to come.
+    now = time.time() if run.stage.outside.unreachable else 0.0
+    taken = [
+        record.name
+        for record in run.stage.store.records()
+        if record.owner is not None and (record.expires_at or 0.0) >= now
+    ]
+    after = surroundings()
+    return [
+        *(f"lease {name!r} is taken, and nobody holds it" for name in taken),
+        *(f"thread {name!r} remains" for name in lease_threads()),
+        *(f"{what} is {after[what]!r}" for what in before if after[what] != before[what]),
+    ]
+
+
+def surroundings() -> Surroundings:
+    """Return what the process has of its own."""
+    return {
+        "the handler of SIGURG": signal.getsignal(signal.SIGURG),
+        "the collector's switch": gc.isenabled(),
+    }
 
 
 def lease_threads() -> list[str]:

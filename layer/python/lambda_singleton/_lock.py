@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import seconds
 from ._environment import disabled_store, is_disabled, store_or_default
-from ._errors import LeaseConfigError
+from ._errors import LeaseConfigError, LeaseError
 from ._holder import describe_holder
 from ._holding.acquire import take, take_async
 from ._holding.hold import (
@@ -20,6 +20,7 @@ from ._holding.hold import (
     current_task,
 )
 from ._holding.lease import Lease
+from ._holding.release import abandon
 from ._holding.tenure import Tenure
 from ._invocation import term_of
 from ._name import check_name
@@ -71,14 +72,26 @@ class Lock:
     def acquire(self, wait: float | timedelta | None = None) -> Lease:
         """Take the lease; renew and release it yourself. `wait` replaces the lock's own."""
         tenure = self._tenure()
-        take(tenure, wait=self._patience(wait))
-        return Lease(tenure)
+        try:
+            take(tenure, wait=self._patience(wait))
+            return Lease(tenure)
+        except LeaseError:
+            raise
+        except BaseException:
+            abandon(tenure, "not started")
+            raise
 
     async def acquire_async(self, wait: float | timedelta | None = None) -> Lease:
         """Like `acquire`, without blocking the event loop."""
         tenure = self._tenure()
-        await take_async(tenure, wait=self._patience(wait))
-        return Lease(tenure)
+        try:
+            await take_async(tenure, wait=self._patience(wait))
+            return Lease(tenure)
+        except LeaseError:
+            raise
+        except BaseException:
+            abandon(tenure, "not started")
+            raise
 
     def __enter__(self) -> Lease:
         if current_task() is not None:

@@ -20,7 +20,7 @@ from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._protocol.term import Term
 from .._protocol.waiting import Waiting
-from .release import abandon, give_back, release
+from .release import give_back, release
 from .request import Answer, request
 from .steps import Pause, Steps, run, run_async
 from .tenure import Tenure
@@ -35,29 +35,17 @@ TIME_TO_REPORT = 1.0
 def take(tenure: Tenure, *, wait: float) -> None:
     """Take the lease, waiting up to `wait` seconds for it.
 
-    Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`. Whatever
-    else cuts it off, what may have been taken is given back.
+    Raises `LeaseHeldError`, `LeaseDeadlineError`, `LeaseStoreError` or `LeaseConfigError`. If
+    anything else cuts it off, its caller abandons what may have been taken.
     """
-    try:
-        run(acquire(tenure, wait=wait), tenure.store.clock)
-    except LeaseError:
-        raise
-    except BaseException:
-        abandon(tenure, "not started")
-        raise
+    run(acquire(tenure, wait=wait), tenure.store.clock)
 
 
 async def take_async(tenure: Tenure, *, wait: float) -> None:
     """Take the lease like `take`, without blocking the event loop."""
     # The request has come to its end by then: there is no need to try for long.
     clean_up = partial(give_back, tenure, "not started", pauses=(0.0,))
-    try:
-        await run_async(acquire(tenure, wait=wait), tenure.name, clean_up)
-    except LeaseError:
-        raise
-    except Exception:
-        abandon(tenure, "not started")
-        raise
+    await run_async(acquire(tenure, wait=wait), tenure.name, clean_up)
 
 
 def acquire(tenure: Tenure, *, wait: float) -> Steps[None]:

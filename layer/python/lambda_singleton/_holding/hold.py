@@ -12,7 +12,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .._errors import LeaseConfigError, LeaseInterrupt, NoLeaseError
+from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
 from .._logger import logger
 from .acquire import take, take_async
 from .background import in_background
@@ -131,12 +131,12 @@ class Hold:
         self.is_open = False
 
     def take(self) -> Lease:
-        """Take the lease. Raises any `LeaseError` of an acquisition."""
+        """Take the lease. Raises any `LeaseError` of an acquisition; after all else, `abandon`."""
         _refuse_reentry(self.tenure)
         self.is_open = True
         try:
             take(self.tenure, wait=self._wait)
-        except BaseException:
+        except LeaseError:
             self.is_open = False
             raise
         return self.lease
@@ -147,7 +147,7 @@ class Hold:
         self.is_open = True
         try:
             await take_async(self.tenure, wait=self._wait)
-        except BaseException:
+        except LeaseError:
             self.is_open = False
             raise
         return self.lease

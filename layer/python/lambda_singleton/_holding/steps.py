@@ -136,7 +136,7 @@ class Call:
                 self.outcome.set_result(result)
             else:
                 self.outcome.set_exception(error)
-        except BaseException as cut:
+        except Exception as cut:
             if not self.outcome.done():
                 self.outcome.set_exception(cut)
             raise
