@@ -24,6 +24,12 @@ GAPS: tuple[Gap, ...] = (
         "what is garbage is given back",
         lambda point: point.first and point.function.endswith(("__exit__", "__aexit__")),
     ),
+    Gap(
+        "the first line of Lease.release",
+        "who has taken the lease by hand gives it back by hand, and may try again",
+        "nobody renews it: it ends by itself",
+        lambda point: point.first and point.function == "Lease.release",
+    ),
 )
 
 

@@ -80,7 +80,7 @@ class Run:
         self._is_fine = True
 
     def _act(self) -> None:
-        if self.kind == "LeaseInterrupt" and self.task is not None and not _current_task():
+        if self.kind == "LeaseInterrupt" and _is_in_callback():
             # In a callback of a loop it would be the loop that is interrupted: a KeyboardInterrupt.
             self.cut.happened = False
             return
@@ -91,7 +91,7 @@ class Run:
         elif self.task is not None:
             loop = self.task.get_loop()
             # Nobody cancels from within a callback of the package's.
-            loop.call_soon(self.task.cancel) if _current_task() is None else self.task.cancel()
+            loop.call_soon(self.task.cancel) if _is_in_callback() else self.task.cancel()
             if self.kind == "CancelledTwice":
                 loop.call_later(0.002, self.task.cancel)
 
@@ -178,11 +178,11 @@ class Run:
         self.stage.forget()
 
 
-def _current_task() -> asyncio.Task[Any] | None:
+def _is_in_callback() -> bool:
     try:
-        return asyncio.current_task()
+        return asyncio.current_task() is None
     except RuntimeError:
-        return None
+        return False
 
 
 def chain(error: BaseException) -> list[BaseException]:

@@ -93,6 +93,7 @@ class Call:
         self._loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[Any] = self._loop.create_future()
         self._call = call
+        self._answer: tuple[Any, BaseException | None] | None = None
         self._context = copy_context()
         self.thread: threading.Thread | None = in_background(self._run, name)
 
@@ -113,6 +114,8 @@ class Call:
         try:
             await asyncio.shield(self.outcome)
         except asyncio.CancelledError:
+            # What has ended the loop may have cut off the callback.
+            self._settle()
             await asyncio.shield(self.outcome)
             raise
 
@@ -124,19 +127,16 @@ class Call:
             self._tell(None, raised)
 
     def _tell(self, result: Any, error: BaseException | None) -> None:
+        self._answer = result, error
         # Once the loop is closed nobody waits any more.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._settle, result, error)
+            self._loop.call_soon_threadsafe(self._settle)
 
-    def _settle(self, result: Any, error: BaseException | None) -> None:
-        try:
-            if self.outcome.done():
-                return
-            if error is None:
-                self.outcome.set_result(result)
-            else:
-                self.outcome.set_exception(error)
-        except Exception as cut:
-            if not self.outcome.done():
-                self.outcome.set_exception(cut)
-            raise
+    def _settle(self) -> None:
+        if self._answer is None or self.outcome.done():
+            return
+        result, error = self._answer
+        if error is None:
+            self.outcome.set_result(result)
+        else:
+            self.outcome.set_exception(error)
