@@ -17,31 +17,43 @@ from .._protocol.term import REQUEST_TIMEOUT
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from .carrier import Carrier
+
 # A client's timeouts are fixed when it is made. These are the lengths of one request, in seconds,
 # of which the longest that fits is taken: in practice one client, unless leases are very short.
 _TIMEOUTS = (REQUEST_TIMEOUT, 1.0, 0.5, 0.2)
 
 
 class OwnClients:
-    """Makes a client when it is first needed, for each length of a request."""
+    """Makes a client when it is first needed: a single one where its requests can be carried.
+
+    Where only botocore knows how to send them there is one for each length of a request.
+    """
 
     def __init__(self) -> None:
         self._made = _Made()
 
     def get(self, timeout: float) -> DynamoDBClient:
-        """Return a client whose requests take at most `timeout` seconds."""
+        """Return a client whose next requests, in this thread, take at most `timeout` seconds."""
         if self._made.pid != os.getpid():
             # A child of fork() would read its parent's replies, and wait for its threads' locks.
             self._made = _Made()
         made = self._made
         length = next((length for length in _TIMEOUTS if length <= timeout), _TIMEOUTS[-1])
-        client = made.clients.get(length)
+        client = made.carried or made.clients.get(length)
         if client is None:
             # Clients may be shared by threads, but not made by several at a time.
             with made.lock:
-                client = made.clients.get(length) or _make_client(length)
-                made.clients[length] = client
+                client = made.carried or made.clients.get(length) or made.make(length)
+        if made.carrier is not None:
+            made.carrier.allow(timeout)
         return client
+
+    def connect(self, timeout: float) -> None:
+        """Open a connection for the next request, where it can be done without sending one."""
+        client, carrier = self.get(timeout), self._made.carrier
+        if carrier is not None:
+            carrier.connect(client.meta.endpoint_url, timeout)
 
 
 class _Made:
@@ -51,6 +63,22 @@ class _Made:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.clients: dict[float, DynamoDBClient] = {}
+        self.carried: DynamoDBClient | None = None
+        self.carrier: Carrier | None = None
+
+    def make(self, length: float) -> DynamoDBClient:
+        client, authorities = _make_client(length)
+        from .carrier import carrier_for
+
+        carrier = carrier_for(client, authorities)
+        if carrier is None:
+            self.clients[length] = client
+        else:
+            carrier.attach(client)
+            # In this order: who sees the client sees its carrier, too.
+            self.carrier = carrier
+            self.carried = client
+        return client
 
 
 class GivenClient:
@@ -92,7 +120,8 @@ def _refuse_unsuited(client: Any) -> None:
     raise LeaseConfigError(f"client must be a boto3.client('dynamodb'), {what}")
 
 
-def _make_client(timeout: float) -> DynamoDBClient:
+def _make_client(timeout: float) -> tuple[DynamoDBClient, str | None]:
+    """Return a client, and the path of the CA bundle that is configured for it, if one is."""
     with _no_garbage_collection():
         try:
             import botocore
@@ -112,19 +141,29 @@ def _make_client(timeout: float) -> DynamoDBClient:
             # botocore composes its own from two dozen parts, twice for each request.
             user_agent=f"lambda-singleton Botocore/{botocore.__version__}",
         )
-        client: DynamoDBClient = _client_maker()("dynamodb", config=config)
-        return client
+        make, session = _client_maker()
+        client: DynamoDBClient = make("dynamodb", config=config)
+        # In the order of botocore, to which nothing is no file.
+        authorities = session.get_config_variable("ca_bundle")
+        if authorities is None:
+            authorities = os.environ.get("REQUESTS_CA_BUNDLE")
+        return client, authorities
 
 
-def _client_maker() -> Callable[..., Any]:
-    """Return what makes clients: boto3 where it is in use, or else botocore alone."""
+def _client_maker() -> tuple[Callable[..., Any], Any]:
+    """Return what makes clients, and a session that is configured as they are.
+
+    That is boto3 where it is in use, or else botocore alone.
+    """
+    from botocore.session import Session, get_session
+
     if "boto3" in sys.modules:
         # Another thread may be importing it just now: this waits.
         import boto3
 
-        return boto3.client
+        profile = boto3.DEFAULT_SESSION.profile_name if boto3.DEFAULT_SESSION else None
+        return boto3.client, Session(profile=None if profile == "default" else profile)
     from botocore.loaders import Loader
-    from botocore.session import get_session
 
     class QuickLoader(Loader):
         """Believes each service's folder: looking into some 400 takes a third of the time."""
@@ -137,7 +176,7 @@ def _client_maker() -> Callable[..., Any]:
     path = os.path.expanduser(session.get_config_variable("data_path") or "")
     loader = QuickLoader(extra_search_paths=path.split(os.pathsep) if path else None)
     session.register_component("data_loader", loader)
-    return session.create_client
+    return session.create_client, session
 
 
 @contextmanager
