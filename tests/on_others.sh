@@ -60,7 +60,7 @@ done
 # The oldest boto3. Processes of their own would not know the engine's address.
 in_background "the oldest boto3" env PYTHONPATH=layer/python .venv-oldest/bin/python -m pytest -q \
     -p no:cacheprovider tests/stores/test_store_contract.py tests/stores/test_dynamodb.py tests/core/test_fencing.py \
-    tests/proving/test_proxy.py \
+    tests/stores/test_carrier.py tests/proving/test_proxy.py \
     --deselect tests/stores/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself
 
 # An engine that shows no refusals, and knows no TTL.

@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-import trustme
 from botocore.config import Config
 
 from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseStoreError
@@ -64,7 +63,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 @pytest.fixture
 def served(tmp_path: Path) -> ssl.SSLContext:
     """A certificate that nobody trusts who has not read `authority.pem`."""
-    authority = trustme.CA()
+    authority = pytest.importorskip("trustme").CA()
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -83,7 +82,7 @@ def test_one_client_and_one_connection_serve_requests_of_every_length(
 
     monkeypatch.setattr("boto3.client", counting)
     server = serve(EMPTY)
-    store = DynamoDBStore("t")
+    store = DynamoDBStore("leases")
     for timeout in (2.5, 0.7, 0.3, 0.1):
         store.prepare(timeout=timeout)
         assert store.get("a") is None
@@ -106,7 +105,7 @@ def test_a_reply_that_drips_ends_by_the_timeout_of_its_request(
     over = threading.Event()
     with ScriptedServer(script) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
-        store = DynamoDBStore("t")
+        store = DynamoDBStore("leases")
         store.prepare(timeout=2.5)
         started = time.monotonic()
         with pytest.raises(LeaseStoreError, match="Read timeout"):
@@ -130,7 +129,7 @@ def test_a_reply_that_drips_ends_by_the_timeout_of_its_request(
 )
 def test_what_is_no_reply_is_explained(serve: Serve, answer: bytes, explained: str) -> None:
     server = serve(answer)
-    store = DynamoDBStore("t")
+    store = DynamoDBStore("leases")
     with pytest.raises(LeaseStoreError, match=explained):
         store.get("a")
     with pytest.raises(LeaseStoreError, match=explained):
@@ -143,7 +142,7 @@ def test_a_refusal_keeps_the_connection_and_is_read_as_ever(serve: Serve) -> Non
     refused = reply(json.dumps(refusal).encode(), status="400 Bad Request")
     server = serve(refused)
     with pytest.raises(LeaseConfigError, match="does not exist"):
-        DynamoDBStore("t").get("a")
+        DynamoDBStore("leases").get("a")
     assert len(server.requests) == 1
 
 
@@ -154,7 +153,7 @@ def test_a_credential_injects_no_header(
     server = serve(EMPTY)
     monkeypatch.setenv(variable, "hush\r\nx-injected: 1")
     with pytest.raises(LeaseConfigError, match="stray characters") as raised:
-        DynamoDBStore("t").get("a")
+        DynamoDBStore("leases").get("a")
     assert "hush" not in repr(raised.value)
     assert raised.value.__cause__ is None
     assert server.requests == []
@@ -177,13 +176,13 @@ class TestTLS:
             monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
         else:
             monkeypatch.setenv(variable, str(tmp_path / "authority.pem"))
-        assert DynamoDBStore("t").get("a") is None
+        assert DynamoDBStore("leases").get("a") is None
         assert len(server.requests) == 1
 
     def test_no_others_are(self, serve: Serve, served: ssl.SSLContext) -> None:
         server = serve(EMPTY, served)
         with pytest.raises(LeaseStoreError, match="SSL validation failed"):
-            DynamoDBStore("t").get("a")
+            DynamoDBStore("leases").get("a")
         assert server.requests == []
 
     def test_they_are_read_once_for_all_connections(
@@ -196,7 +195,7 @@ class TestTLS:
         bundle = tmp_path / "authority.pem"
         monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
         server = serve(reply(b"{}", "Connection: close"), served)
-        store = DynamoDBStore("t")
+        store = DynamoDBStore("leases")
         store.get("a")
         bundle.unlink()
         store.get("a")
@@ -211,7 +210,7 @@ class TestStepsAside:
 
     def test_for_a_client_that_was_given(self, serve: Serve) -> None:
         serve(self.CHUNKED)
-        store = DynamoDBStore("t", client=boto3.client("dynamodb"))
+        store = DynamoDBStore("leases", client=boto3.client("dynamodb"))
         assert store.get("a") is None
 
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
@@ -221,7 +220,7 @@ class TestStepsAside:
         proxy = serve(self.CHUNKED)
         monkeypatch.setenv(variable, proxy.endpoint)
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://dynamodb.example.invalid")
-        assert DynamoDBStore("t").get("a") is None
+        assert DynamoDBStore("leases").get("a") is None
         assert proxy.requests[0].startswith(b"POST http://dynamodb.example.invalid/ ")
 
     def test_not_for_a_proxy_that_does_not_count_here(
@@ -231,7 +230,7 @@ class TestStepsAside:
         monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.invalid")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         with pytest.raises(LeaseStoreError, match="length"):
-            DynamoDBStore("t").get("a")
+            DynamoDBStore("leases").get("a")
 
     @pytest.mark.parametrize(
         "config",
@@ -269,7 +268,7 @@ class TestStepsAside:
     def test_while_moto_answers(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
         moto = pytest.importorskip("moto")
         server = serve(EMPTY)
-        store = DynamoDBStore("t")
+        store = DynamoDBStore("leases")
         with moto.mock_aws():
             monkeypatch.delenv("AWS_ENDPOINT_URL")
             store.create_table()
