@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import Self
 
-from lambda_singleton._stores.connection import Address
+from lambda_singleton._stores.route import Address
 
 #: Is called with each connection, and its number from 0 on. When it returns, the connection ends.
 Script = Callable[["Peer", int], None]

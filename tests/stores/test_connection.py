@@ -18,12 +18,9 @@ from typing import Any
 import pytest
 import trustme
 
-from lambda_singleton._stores.connection import (
-    Address,
-    Connections,
-    ExchangeError,
-    HTTPReply,
-)
+from lambda_singleton._stores.connection import Connections, HTTPReply
+from lambda_singleton._stores.failures import ExchangeError
+from lambda_singleton._stores.route import Address
 
 from .scripted_server import Peer, Script, ScriptedServer, echo, reply
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
-import ssl
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .connection import Address, Connections, ExchangeError, HTTPReply
+from .connection import Connections, HTTPReply, trusting
+from .failures import ExchangeError
+from .rehearsal import REFUSED
+from .route import has_stand_in, is_proxied, split
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-# Plain addresses. Whatever else a URL may have in it is botocore's to understand.
-_URL = re.compile(
-    r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?(/[A-Za-z0-9._~/%-]*)?"
-)
 _OPERATIONS = ("UpdateItem", "GetItem")
 
 
@@ -30,7 +27,7 @@ class Carrier:
     """
 
     def __init__(self, authorities: str) -> None:
-        self._connections = Connections(lambda: _context(authorities))
+        self._connections = Connections(trusting(authorities))
         self._of_thread = threading.local()
 
     def attach(self, client: Any) -> None:
@@ -42,14 +39,26 @@ class Carrier:
         """Let each request of this thread take that many seconds, from its sending on."""
         self._of_thread.timeout = timeout
 
-    def connect(self, url: str, timeout: float) -> None:
-        """Open a connection; let the first request tell what went wrong, if it does."""
-        target = _target(url)
+    def prepare(self, url: str) -> None:
+        """Read the authorities. What is wrong with them is told by the request that needs them."""
+        target = split(url)
+        if target is not None:
+            with suppress(OSError, ValueError):
+                self._connections.prepare(target[0])
+
+    def warm(self, client: Any, timeout: float, rehearsal: Callable[[], object]) -> None:
+        """Rehearse a request, and open a connection for the first one; or raise `ExchangeError`."""
+        # A tracer would show a request that nobody sent.
+        is_traced = hasattr(getattr(client, "_make_api_call", None), "__wrapped__")
+        if not is_traced and not has_stand_in():
+            with self._connections.rehearsing(REFUSED):
+                rehearsal()
+        target = split(client.meta.endpoint_url)
         if target is not None:
             self._connections.connect(target[0], timeout)
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        target = _target(request.url)
+        target = split(request.url)
         body = request.body
         if target is None or not isinstance(body, bytes) or has_stand_in():
             return None
@@ -67,48 +76,13 @@ def carrier_for(client: Any, authorities: str | None) -> Carrier | None:
     `authorities` is the path of the CA bundle that was configured, None if none was.
     """
     config, url = client.meta.config, client.meta.endpoint_url
-    if config.client_cert or config.proxies or _target(url) is None or is_proxied(url):
+    if config.client_cert or config.proxies or split(url) is None or is_proxied(url):
         return None
     if authorities is None:
         from botocore.httpsession import get_cert_path
 
         authorities = str(get_cert_path(True))
     return Carrier(authorities) if os.path.isfile(authorities) else None
-
-
-def is_proxied(url: str) -> bool:
-    """Say whether the environment, or the system, has a proxy on the way to that address."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    return parts.scheme in getproxies() and not proxy_bypass(parts.netloc)
-
-
-def has_stand_in() -> bool:
-    """Say whether somebody answers botocore's requests, or records them, in this process."""
-    if "moto" in sys.modules:
-        stubber = getattr(sys.modules.get("moto.core.models"), "botocore_stubber", None)
-        return bool(getattr(stubber, "enabled", True))
-    return "vcr" in sys.modules
-
-
-def _target(url: str) -> tuple[Address, str] | None:
-    match = _URL.fullmatch(url)
-    if match is None:
-        return None
-    scheme, host, port, path = match.groups()
-    tls = scheme == "https"
-    address = Address(host.strip("[]"), int(port or (443 if tls else 80)), tls)
-    return address, path or "/"
-
-
-def _context(authorities: str) -> ssl.SSLContext:
-    # As botocore makes it: not `create_default_context`, which since Python 3.13 also refuses
-    # authorities that botocore takes.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(authorities)
-    return context
 
 
 def _text(value: Any) -> str:

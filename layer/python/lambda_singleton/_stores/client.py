@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._errors import LeaseConfigError
 from .._logger import logger
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 # A client's timeouts are fixed when it is made. These are the lengths of one request, in seconds,
 # of which the longest that fits is taken: in practice one client, unless leases are very short.
 _TIMEOUTS = (REQUEST_TIMEOUT, 1.0, 0.5, 0.2)
+
+
+class Clients(Protocol):
+    """Gives out what sends requests: a client of boto3, or what has its methods."""
+
+    def get(self, timeout: float) -> Any:
+        """Return one whose next requests, in this thread, take at most `timeout` seconds."""
+
+    def warm(self, timeout: float, rehearsal: Callable[[], object]) -> None:
+        """Do ahead of the first request what can be done.
+
+        `rehearsal` makes a request, which is not sent.
+        """
 
 
 class OwnClients:
@@ -49,11 +62,11 @@ class OwnClients:
             made.carrier.allow(timeout)
         return client
 
-    def connect(self, timeout: float) -> None:
-        """Open a connection for the next request, where it can be done without sending one."""
+    def warm(self, timeout: float, rehearsal: Callable[[], object]) -> None:
+        """Do all that can be done ahead of the first request, where its sending is known."""
         client, carrier = self.get(timeout), self._made.carrier
         if carrier is not None:
-            carrier.connect(client.meta.endpoint_url, timeout)
+            carrier.warm(client, timeout, rehearsal)
 
 
 class _Made:
@@ -75,6 +88,7 @@ class _Made:
             self.clients[length] = client
         else:
             carrier.attach(client)
+            carrier.prepare(client.meta.endpoint_url)
             # In this order: who sees the client sees its carrier, too.
             self.carrier = carrier
             self.carried = client
@@ -100,6 +114,9 @@ class GivenClient:
             self._warned = True
             _warn_of_long_timeouts(self._client, timeout)
         return self._client
+
+    def warm(self, timeout: float, rehearsal: Callable[[], object]) -> None:
+        """Do nothing: what its user has not told it to send is not sent."""
 
 
 def _refuse_unsuited(client: Any) -> None:

@@ -7,9 +7,11 @@ import os
 import re
 import socket
 import ssl
+import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import (
     HTTPConnection,
     HTTPException,
@@ -17,7 +19,10 @@ from http.client import (
     IncompleteRead,
     RemoteDisconnected,
 )
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+from .failures import ExchangeError, Kind
+from .route import Address
 
 # A row has at most 400 KB, which JSON may write six times as long. The head's part of it is small.
 _LONGEST_REPLY = 4 * 2**20
@@ -26,36 +31,12 @@ _LONGEST_HEAD = 64 * 2**10
 _MOST_KEPT = 10
 
 
-class Address(NamedTuple):
-    """Where a server listens, and whether it speaks TLS there."""
-
-    host: str
-    port: int
-    tls: bool
-
-
 class HTTPReply(NamedTuple):
     """What came back, whole: the length was told and kept to, and so was a CRC32."""
 
     status: int
     headers: dict[str, str]
     body: bytes
-
-
-class ExchangeError(Exception):
-    """There was no reply that can be believed. `kind` says how far it came.
-
-    "unsent": the request was not put on the wire, since a header cannot be. "unreached",
-    "connect-timeout", "tls": there was no connection to send it on. "timeout", "cut", "nonsense":
-    it was sent at least in part, and nobody knows what came of it.
-    """
-
-    def __init__(self, kind: Kind, why: str) -> None:
-        super().__init__(why)
-        self.kind = kind
-
-
-Kind = Literal["unsent", "unreached", "connect-timeout", "tls", "timeout", "cut", "nonsense"]
 
 
 class Connections:
@@ -68,6 +49,7 @@ class Connections:
 
     def __init__(self, make_context: Callable[[], ssl.SSLContext]) -> None:
         self._make_context = make_context
+        self._of_thread = threading.local()
         self._start()
 
     def _start(self) -> None:
@@ -86,6 +68,9 @@ class Connections:
         """
         deadline = time.monotonic() + timeout
         _refuse_unsendable(headers)
+        rehearsed: HTTPReply | None = getattr(self._of_thread, "rehearsed", None)
+        if rehearsed is not None:
+            return rehearsed
         wire = self._kept(address) or self._connect(address, deadline)
         try:
             reply = wire.post(path, headers, body, deadline)
@@ -95,6 +80,20 @@ class Connections:
             raise
         self._keep(wire)
         return reply
+
+    @contextmanager
+    def rehearsing(self, reply: HTTPReply) -> Iterator[None]:
+        """Answer the requests of this thread with `reply` meanwhile, and send none."""
+        self._of_thread.rehearsed = reply
+        try:
+            yield
+        finally:
+            self._of_thread.rehearsed = None
+
+    def prepare(self, address: Address) -> None:
+        """Read the authorities, if they will be needed."""
+        if address.tls and self._context is None:
+            self._context = self._make_context()
 
     def connect(self, address: Address, timeout: float) -> None:
         """Open a connection for the next exchange, unless one is open; or raise `ExchangeError`."""
@@ -139,8 +138,8 @@ class Connections:
         if not address.tls:
             return _Wire(plain, address)
         try:
-            if self._context is None:
-                self._context = self._make_context()
+            self.prepare(address)
+            assert self._context is not None
             plain.settimeout(_left(deadline, "connect-timeout"))
             secure = self._context.wrap_socket(
                 plain, server_hostname=address.host, session=self._sessions.pop(address, None)
@@ -156,6 +155,22 @@ class Connections:
                 raise ExchangeError("tls", str(error)) from error
             raise
         return _Wire(secure, address)
+
+
+def trusting(authorities: str | None) -> Callable[[], ssl.SSLContext]:
+    """Return what makes a context that trusts the CA bundle of that path, or the system's own."""
+
+    def make() -> ssl.SSLContext:
+        # As botocore makes it: not `create_default_context`, which since Python 3.13 also refuses
+        # authorities that botocore takes.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if authorities is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(authorities)
+        return context
+
+    return make
 
 
 def _dial(address: Address, deadline: float) -> socket.socket:

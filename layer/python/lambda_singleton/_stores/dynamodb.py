@@ -15,7 +15,8 @@ from .._protocol.operations import Operation
 from .._protocol.record import LeaseRecord
 from .._protocol.store import Reply
 from .._protocol.term import REQUEST_TIMEOUT
-from .client import GivenClient, OwnClients
+from .chosen import choose
+from .client import Clients, GivenClient, OwnClients
 from .force_release import force_release
 from .refusals import date_of, error_code, explain, not_a_lease, without_secrets
 from .rows import ATTRIBUTES, Rows
@@ -37,6 +38,11 @@ class DynamoDBStore:
     and `retries={"total_max_attempts": 1}`, since this package retries by itself. A child of
     `fork()` never uses a connection of its parent.
 
+    The requests of an own client go over connections of this package: each has one time limit for
+    the whole of it, but for the look-up of the host's name, and the file of authorities is read
+    once. With `transport="direct"` the operations of a lease do without boto3: see
+    `docs/transports.md` for where they do.
+
     Args:
         table_name: The table's name. An argument beats the environment.
         client: A low-level boto3 DynamoDB client to use instead of an own one.
@@ -47,6 +53,7 @@ class DynamoDBStore:
             deletion.
         key_attr: The table's partition key.
         ttl_attr: The table's TTL attribute.
+        transport: "boto3" or "direct"; by default what `SINGLETON_TRANSPORT` says, or else "boto3".
         clock: What to read the time from.
 
     Raises:
@@ -63,6 +70,7 @@ class DynamoDBStore:
         retention: float | timedelta = 7 * 86_400,
         key_attr: str = "id",
         ttl_attr: str = "expiration",
+        transport: str | None = None,
         clock: Clock = time,
     ) -> None:
         self.clock = clock
@@ -74,7 +82,8 @@ class DynamoDBStore:
         self._rows = Rows(_attribute(key_attr, "key_attr"), _attribute(ttl_attr, "ttl_attr"))
         if key_attr == ttl_attr:
             raise LeaseConfigError(f"key_attr and ttl_attr must differ, but both are {key_attr!r}")
-        self._clients = OwnClients() if client is None else GivenClient(client)
+        self._full_clients = OwnClients() if client is None else GivenClient(client)
+        self._clients = choose(transport, self._full_clients)
 
     def __repr__(self) -> str:
         return f"DynamoDBStore({self._table_name or os.environ.get(TABLE)!r})"
@@ -82,6 +91,19 @@ class DynamoDBStore:
     def prepare(self, *, timeout: float) -> None:
         """Import boto3 and make the client, the first time."""
         self._client(timeout)
+
+    def warm(self, *, timeout: float) -> None:
+        """Prepare, and do ahead what else can be done without a request: open a connection.
+
+        Nobody is told if that fails: the first request says what is wrong, as it always did.
+        """
+        try:
+            from .rehearsal import rehearsed
+
+            self.prepare(timeout=timeout)
+            self._clients.warm(timeout, lambda: self.execute(rehearsed(), timeout=timeout))
+        except Exception:
+            logger().debug("%r could not be warmed", self, exc_info=True)
 
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
         """Send one UpdateItem."""
@@ -125,7 +147,7 @@ class DynamoDBStore:
         A row that has a token but makes no sense otherwise is named in a logged warning. Raises
         `LeaseStoreError` or `LeaseConfigError`.
         """
-        table, client = self._table, self._client(REQUEST_TIMEOUT)
+        table, client = self._table, self._full_client()
         try:
             for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
                 for item in page["Items"]:
@@ -157,7 +179,7 @@ class DynamoDBStore:
         For trials and tests: in production let a template do it. Raises `LeaseConfigError` if a
         table of that name has another key or another TTL attribute.
         """
-        table, client = self._table, self._client(REQUEST_TIMEOUT)
+        table, client = self._table, self._full_client()
         try:
             create_table(client, table, self._rows)
         except LeaseError:
@@ -175,10 +197,17 @@ class DynamoDBStore:
         return name
 
     def _client(self, timeout: float) -> DynamoDBClient:
+        return self._get(self._clients, timeout)
+
+    def _full_client(self) -> DynamoDBClient:
+        return self._get(self._full_clients, REQUEST_TIMEOUT)
+
+    def _get(self, clients: Clients, timeout: float) -> DynamoDBClient:
         # A missing table name is told before anything slow is done.
         table = self._table
         try:
-            return self._clients.get(timeout)
+            client: DynamoDBClient = clients.get(timeout)
+            return client
         except LeaseError:
             raise
         except Exception as error:

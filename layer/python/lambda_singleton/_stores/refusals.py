@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
+from .failures import ExchangeError, RefusalError
 from .table import TABLE
 
 # DynamoDB's words for a row that an update cannot be applied to.
@@ -45,15 +46,16 @@ def explain(error: Exception, table: str, action: str, name: str | None = None) 
 
     `name` is the lease whose row was to be written, None if it was a read.
     """
+    if isinstance(error, RefusalError):
+        return _refusal(error, table, action, name)
+    if isinstance(error, ExchangeError):
+        return _unanswered(error, table)
     from botocore import exceptions as botocore
 
     if isinstance(error, botocore.ClientError):
         return _refusal(error, table, action, name)
     if without_secrets(error) is None:
-        return LeaseConfigError(
-            f"boto3 could not make a request to table {table!r}: look for stray characters in"
-            " AWS_ENDPOINT_URL, in the Region and in the credentials"
-        )
+        return _unsendable(table)
     if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
         return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
     if isinstance(error, botocore.ChecksumError | botocore.IncompleteReadError):
@@ -64,6 +66,21 @@ def explain(error: Exception, table: str, action: str, name: str | None = None) 
         return LeaseConfigError(f"boto3 could not send {action} to table {table!r}: {error}")
     # A reply that breaks off or makes no sense: nobody knows what was applied.
     return LeaseStoreError(f"no usable reply for table {table!r}: {error!r}")
+
+
+def _unsendable(table: str) -> LeaseConfigError:
+    return LeaseConfigError(
+        f"no request could be made to table {table!r}: look for stray characters in"
+        " AWS_ENDPOINT_URL, in the Region and in the credentials"
+    )
+
+
+def _unanswered(error: ExchangeError, table: str) -> LeaseError:
+    if error.kind == "unsent":
+        return _unsendable(table)
+    if error.kind in ("unreached", "connect-timeout", "tls"):
+        return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
+    return LeaseStoreError(f"no usable reply for table {table!r}: {error}")
 
 
 def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseError:
@@ -116,6 +133,10 @@ def without_secrets(error: Exception) -> Exception | None:
 
     That is where a header or an address could not be built: the error quotes it.
     """
+    if isinstance(error, ExchangeError):
+        return None if error.kind == "unsent" else error
+    if isinstance(error, RefusalError):
+        return error
     from botocore.exceptions import BotoCoreError, HTTPClientError
 
     cause = error.kwargs.get("error") if type(error) is HTTPClientError else error
