@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from typing import Self
@@ -24,6 +25,7 @@ class ScriptedServer:
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads: list[threading.Thread] = []
+        self._accepted: list[object] = []
         self.peers: list[Peer] = []
         self.refused: list[Exception] = []
 
@@ -40,6 +42,14 @@ class ScriptedServer:
     def requests(self) -> list[bytes]:
         """Every request that arrived whole, on any connection."""
         return [request for peer in self.peers for request in peer.requests]
+
+    def connections(self) -> int:
+        """Return how many connections were opened until now, whether accepted yet or not."""
+        with socket.create_connection(self._listener.getsockname()) as probe:
+            while probe.getsockname() not in self._accepted:
+                time.sleep(0.001)
+            self._accepted.remove(probe.getsockname())
+        return len(self._accepted)
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -62,7 +72,8 @@ class ScriptedServer:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
+                connection, address = self._listener.accept()
+                self._accepted.append(address)
                 self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:

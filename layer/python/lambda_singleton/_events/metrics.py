@@ -26,8 +26,9 @@ _COUNTED = {
 
 def load() -> None:
     """Load what metrics need, where there are to be some."""
-    if _namespace() is not None:
-        _ephemeral_metrics()
+    if _namespace() is not None and _ephemeral_metrics() is not None:
+        # The codec is a module as well.
+        _dimension("")
 
 
 def write(event: LeaseEvent) -> None:

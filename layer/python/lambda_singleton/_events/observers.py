@@ -33,6 +33,7 @@ def prepare() -> None:
     """Load, once, what telling needs, so that the first event is as fast as any."""
     from . import metrics
 
+    _built_in()
     # What is wrong with it is told with each event.
     with suppress(LeaseConfigError):
         metrics.load()
