@@ -129,11 +129,11 @@ def test_a_reply_that_drips_ends_by_the_timeout_of_its_request(
 )
 def test_what_is_no_reply_is_explained(serve: Serve, answer: bytes, explained: str) -> None:
     server = serve(answer)
-    store = DynamoDBStore("leases")
+    # A connection each: the server hangs up after its answer.
     with pytest.raises(LeaseStoreError, match=explained):
-        store.get("a")
+        DynamoDBStore("leases").get("a")
     with pytest.raises(LeaseStoreError, match=explained):
-        store.execute(acquire("a", "me"), timeout=2.5)
+        DynamoDBStore("leases").execute(acquire("a", "me"), timeout=2.5)
     assert len(server.requests) == 2
 
 

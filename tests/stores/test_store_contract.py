@@ -29,7 +29,7 @@ def ms(seconds: float) -> int:
     return round((START + seconds) * 1000)
 
 
-@pytest.fixture(params=["memory", "engine", "moto"])
+@pytest.fixture(params=["memory", "engine", "direct", "moto"])
 def store(
     request: pytest.FixtureRequest, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[LeaseStore]:
@@ -37,6 +37,11 @@ def store(
         yield MemoryStore()
     elif request.param == "engine":
         yield DynamoDBStore(table)
+    elif request.param == "direct":
+        # A file of the developer's would send it through boto3.
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(name, "/nowhere")
+        yield DynamoDBStore(table, transport="direct")
     else:
         moto = pytest.importorskip("moto")
         # moto answers inside the process, and only for AWS's own addresses.

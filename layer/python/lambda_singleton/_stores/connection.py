@@ -11,7 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import (
     HTTPConnection,
     HTTPException,
@@ -20,6 +20,7 @@ from http.client import (
     RemoteDisconnected,
 )
 from typing import Any, NamedTuple, NoReturn
+from weakref import finalize
 
 from .failures import ExchangeError, Kind
 from .route import Address
@@ -55,6 +56,8 @@ class Connections:
     def _start(self) -> None:
         self._pid = os.getpid()
         self._idle: list[_Wire] = []
+        # Also in a circle of references, whose parts end in no order: a socket would warn.
+        finalize(self, _end_all, self._idle).atexit = False
         self._context: ssl.SSLContext | None = None
         self._sessions: dict[Address, ssl.SSLSession | None] = {}
 
@@ -102,8 +105,7 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle."""
-        while (wire := self._pop()) is not None:
-            wire.end()
+        _end_all(self._idle)
 
     def _kept(self, address: Address) -> _Wire | None:
         if self._pid != os.getpid():
@@ -155,6 +157,12 @@ class Connections:
                 raise ExchangeError("tls", str(error)) from error
             raise
         return _Wire(secure, address)
+
+
+def _end_all(idle: list[_Wire]) -> None:
+    while idle:
+        with suppress(IndexError):
+            idle.pop().end()
 
 
 def trusting(authorities: str | None) -> Callable[[], ssl.SSLContext]:

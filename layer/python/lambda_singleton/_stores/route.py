@@ -115,10 +115,12 @@ def is_proxied(url: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 def has_stand_in() -> bool:
     """Say whether somebody answers botocore's requests, or records them, in this process."""
-    if "moto" in sys.modules:
-        stubber = getattr(sys.modules.get("moto.core.models"), "botocore_stubber", None)
-        return bool(getattr(stubber, "enabled", True))
-    return "vcr" in sys.modules
+    if "vcr" in sys.modules:
+        return True
+    if "moto" not in sys.modules:
+        return False
+    stubber = getattr(sys.modules.get("moto.core.models"), "botocore_stubber", None)
+    return bool(getattr(stubber, "enabled", True))
 
 
 def _endpoint(environment: Mapping[str, str]) -> str:
