@@ -15,7 +15,14 @@ import boto3
 import pytest
 
 import lambda_singleton
-from lambda_singleton import DynamoDBStore, LeaseStore, LeaseStoreError, MemoryStore
+from lambda_singleton import (
+    DynamoDBStore,
+    LeaseStore,
+    LeaseStoreError,
+    Lock,
+    MemoryStore,
+    singleton,
+)
 from lambda_singleton._init import prepare_in_init
 
 from ..stores.scripted_server import Peer, ScriptedServer, reply
@@ -52,8 +59,8 @@ def store(request: pytest.FixtureRequest) -> DynamoDBStore:
     return DynamoDBStore("leases", transport=request.param)
 
 
-def prepare(store: LeaseStore, timeout: float = 2.5) -> None:
-    prepare_in_init(lambda: store, timeout)
+def prepare(store: LeaseStore, duration: float | None = None) -> None:
+    prepare_in_init(lambda: store, duration)
 
 
 class TestReady:
@@ -92,12 +99,10 @@ class TestReady:
         script = f"""
 import sys
 from lambda_singleton import Lock
-from lambda_singleton._environment import store_or_default
-from lambda_singleton._init import prepare_in_init
 
-prepare_in_init(store_or_default(None), 2.5)
+lock = Lock({name!r}, 30)
 loaded = set(sys.modules)
-with Lock({name!r}, 30):
+with lock:
     pass
 print(sorted(set(sys.modules) - loaded), file=sys.stderr)
 """
@@ -116,6 +121,21 @@ print(sorted(set(sys.modules) - loaded), file=sys.stderr)
             timeout=60,
         ).stderr
         assert loaded.splitlines()[-1] == "[]"
+
+    def test_by_decorating_a_handler(self, server: ScriptedServer, store: DynamoDBStore) -> None:
+        guard = singleton("a", store=store)
+        assert server.connections() == 0
+
+        @guard
+        def handler(event: object, context: object) -> None: ...
+
+        assert server.connections() == 1
+        assert server.requests == []
+
+    def test_by_making_a_lock(self, server: ScriptedServer, store: DynamoDBStore) -> None:
+        Lock("a", 30, store=store)
+        assert server.connections() == 1
+        assert server.requests == []
 
 
 class TestOnlyThen:
@@ -159,21 +179,18 @@ class TestOnlyThen:
 
         timeouts: list[float] = []
         store = Prepared()
-        prepare(store, 0.7)
-        prepare(store, 0.7)
-        assert timeouts == [0.7]
+        prepare(store, 6)
+        prepare(store, 6)
+        assert timeouts == [1.5]
 
 
 class TestBadNetwork:
     """Import goes on within a second; the handler gets the error that it always got."""
 
-    # Without a bound of its own, preparing would take this long.
-    LONG = 100.0
-
     def ready_within_the_bound(self, store: DynamoDBStore) -> None:
         started = time.monotonic()
-        prepare(store, self.LONG)
-        assert time.monotonic() - started < 20
+        prepare(store)
+        assert time.monotonic() - started < 30
         with pytest.raises(LeaseStoreError, match=r"not reached|no usable reply"):
             store.get("a")
 
@@ -223,8 +240,8 @@ class TestBadNetwork:
         found = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
         started = time.monotonic()
-        prepare(store, self.LONG)
-        assert time.monotonic() - started < 20
+        prepare(store)
+        assert time.monotonic() - started < 30
         found.set()
         with pytest.raises(LeaseStoreError, match="not reached"):
             store.get("a")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ._environment import DISABLED
 from ._logger import logger
 from ._protocol.store import LeaseStore
+from ._protocol.term import Term
 from ._stores.dynamodb import DynamoDBStore
 from ._switch import is_on
 
@@ -26,13 +27,13 @@ LONGEST_WAIT = 1.0
 _prepared: weakref.WeakSet[LeaseStore] = weakref.WeakSet()
 
 
-def prepare_in_init(get_store: Callable[[], LeaseStore], timeout: float) -> None:
+def prepare_in_init(get_store: Callable[[], LeaseStore], duration: float | None) -> None:
     """Prepare a store while a Lambda function initialises, and only then, once for each store.
 
-    `timeout` is for a request, in seconds. Waits for the network for at most `LONGEST_WAIT`, and
-    raises nothing: what is wrong is told by the first request. A client is made here; a connection
-    is opened in a thread of its own, since nothing can end the look-up of a name. With SnapStart
-    it is opened after each restore.
+    It is for leases of `duration` seconds, or of an invocation. Waits for the network for at most
+    `LONGEST_WAIT`, and raises nothing: what is wrong is told by the first request. A client is made
+    here; a connection is opened in a thread of its own, since nothing can end the look-up of a
+    name. With SnapStart it is opened after each restore.
     """
     if not _is_initialising():
         return
@@ -43,7 +44,7 @@ def prepare_in_init(get_store: Callable[[], LeaseStore], timeout: float) -> None
         if store in _prepared:
             return
         _prepared.add(store)
-        _prepare(store, timeout)
+        _prepare(store, Term(duration).timeout(0.0))
     except Exception:
         logger().debug("nothing was prepared", exc_info=True)
 
@@ -78,10 +79,8 @@ def _prepare(store: LeaseStore, timeout: float) -> None:
 def _warm(store: DynamoDBStore, timeout: float) -> None:
     from threading import Thread
 
-    # Goes on after INIT at most for as long as a name is looked up.
-    bound = min(timeout, LONGEST_WAIT)
-    thread = Thread(
-        target=store.warm, kwargs={"timeout": bound}, name="lease preparation", daemon=True
-    )
+    # Goes on after INIT only for as long as a name is looked up.
+    timeouts = {"timeout": min(timeout, LONGEST_WAIT)}
+    thread = Thread(target=store.warm, kwargs=timeouts, name="lease preparation", daemon=True)
     thread.start()
     thread.join(LONGEST_WAIT)

@@ -22,6 +22,7 @@ from ._holding.hold import (
 from ._holding.lease import Lease
 from ._holding.release import abandon
 from ._holding.tenure import Tenure
+from ._init import prepare_in_init
 from ._invocation import term_of
 from ._name import check_name
 from ._protocol.store import LeaseStore
@@ -68,6 +69,7 @@ class Lock:
         self._context = context
         self._store = store_or_default(store)
         self._holds: list[Hold] = []
+        prepare_in_init(self._store, self.duration)
 
     def acquire(self, wait: float | timedelta | None = None) -> Lease:
         """Take the lease; renew and release it yourself. `wait` replaces the lock's own."""

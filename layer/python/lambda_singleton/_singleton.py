@@ -12,6 +12,7 @@ from ._errors import LeaseConfigError, LeaseHeldError
 from ._handler import Handler
 from ._holding.hold import OnLost, check_on_lost
 from ._holding.lease import Lease
+from ._init import prepare_in_init
 from ._lock import SHORTEST
 from ._name import Key, naming
 from ._options import Options, Skipped
@@ -164,6 +165,7 @@ def singleton(
 
 def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
     handler = Handler.of(function)
+    prepare_in_init(options.store, options.duration)
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
