@@ -21,6 +21,7 @@ from . import (
     cycle,
     hand_off,
     held,
+    invocation,
     memory,
     minute,
     overhead,
@@ -33,6 +34,7 @@ from .table import Table
 
 PARTS: Mapping[str, Callable[[Bench], list[Table]]] = {
     "roll": lambda bench: [bench.roll],
+    "invocation": invocation.measure,
     "counts": counts.measure,
     "cycle": cycle.measure,
     "overhead": overhead.measure,

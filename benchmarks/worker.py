@@ -190,6 +190,18 @@ class _Process:
 
         session_type.send = counted
 
+        # This package's own client sends over connections of its own.
+        from lambda_singleton._stores.connection import Connections
+
+        connections_type: Any = Connections
+        post = connections_type.post
+
+        def counted_too(connections: Any, *args: Any) -> Any:
+            self.requests += 1
+            return post(connections, *args)
+
+        connections_type.post = counted_too
+
 
 def _resident() -> int:
     """Return the bytes of memory that this process has now."""

@@ -36,6 +36,9 @@ class Contender:
         self.table = table
         self.lease = lease
 
+    def initialise(self) -> None:
+        """Do what a function of it does while it initialises, besides making this."""
+
     def guard(self, name: str, work: Callable[[], object], wait: float = 0.0) -> None:
         """Do the work under the lock called `name`; raise `HeldError` if it stays held."""
         raise NotImplementedError
@@ -54,6 +57,7 @@ OURS = {
     "with Lock": "ours.Block",
     "@singleton": "ours.Singleton",
     "@singleton, renewed": "ours.RenewedSingleton",
+    "@singleton, direct": "ours.DirectSingleton",
 }
 
 FLOORS = {

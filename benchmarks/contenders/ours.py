@@ -87,6 +87,9 @@ class Singleton(Ours):
         self.context = Context(lease)
         self.handler = lru_cache(2)(self._decorate)
 
+    def initialise(self) -> None:
+        self.handler(0.0)
+
     def guard(self, name: str, work: Callable[[], object], wait: float = 0.0) -> None:
         try:
             self.handler(wait)({"name": name, "work": work}, self.context)
@@ -99,6 +102,14 @@ class Singleton(Ours):
             event["work"]()
 
         return handler
+
+
+class DirectSingleton(Singleton):
+    """The decorator, without boto3."""
+
+    def __init__(self, table: str, lease: float) -> None:
+        super().__init__(table, lease)
+        self.store = DynamoDBStore(table, transport="direct")
 
 
 class RenewedSingleton(Singleton):
