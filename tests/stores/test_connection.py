@@ -79,6 +79,20 @@ class TestKept:
         assert head.startswith("POST / HTTP/1.1\r\n")
         assert f"\r\nHost: {host}\r\n" in head
 
+    def test_no_packet_waits_for_the_reply_to_another(
+        self, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Recording(socket.socket):
+            def setsockopt(self, *args: Any) -> None:
+                options.append(args)
+                super().setsockopt(*args)
+
+        options: list[Any] = []
+        with ScriptedServer(echo) as server:
+            monkeypatch.setattr(socket, "socket", Recording)
+            connections.connect(server.address, TIMEOUT)
+        assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in options
+
     def test_threads_do_not_share_one(self, connections: Connections) -> None:
         gate = threading.Barrier(4)
 
@@ -347,7 +361,8 @@ class TestDeadline:
                 signal.setitimer(signal.ITIMER_REAL, 0.1)
                 with pytest.raises(Interrupt):
                     post(connections, server, b"one")
-                over.set()
+                # Its reply is still to come.
+                threading.Timer(0.3, over.set).start()
                 assert post(connections, server, b"two").body == b"two"
         finally:
             signal.signal(signal.SIGALRM, before)
