@@ -19,7 +19,7 @@ from local_lambda.tls import Tls
 from .bench import Bench
 from .contenders import FLOOR
 from .measure import Spread, Usage, in_turns
-from .quota import Quota
+from .quota import PERIOD, Quota, means
 from .relay import Relay
 from .table import Table
 
@@ -59,7 +59,7 @@ def measure(bench: Bench) -> list[Table]:
             for share in shares
             for title in titles
         }
-        lives = in_turns(bench.pick(full=15, short=2), turns)
+        lives = in_turns(bench.pick(full=9, short=2), turns)
     floors = {share: lives["F, client made at import", share] for share in shares}
     return [
         _invocations(lives, floors, "first"),
@@ -80,7 +80,7 @@ def _invocations(
     table = Table(
         f"Invocations: {told}",
         "Milliseconds that the lease adds, and in units of F in the same round, by the share of a"
-        " core. INIT has a whole core.",
+        f" core. INIT has a whole core; the share is that of {means()} of {PERIOD * 1000:.0f} ms.",
     )
     for title in dict.fromkeys(title for title, _ in lives):
         row: dict[str, str | Spread | None] = {"contender": title}
