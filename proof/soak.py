@@ -53,7 +53,9 @@ BLACKOUT_EVERY, BLACKOUT = 30.0, 3.5
 class Soak:
     """Some lanes of invocations, and what is done to them."""
 
-    def __init__(self, engine: Engine, dice: random.Random, broken: float) -> None:
+    def __init__(
+        self, engine: Engine, dice: random.Random, broken: float, transport: str = "boto3"
+    ) -> None:
         self.dice = dice
         self.events: list[Event] = []
         self.counts: Counter[str] = Counter()
@@ -69,6 +71,7 @@ class Soak:
             **engine.environment,
             "AWS_ENDPOINT_URL": self.proxy.endpoint,
             "SINGLETON_TABLE": leases,
+            "SINGLETON_TRANSPORT": transport,
             "RESOURCES_TABLE": resources,
             "DURATION": str(DURATION),
         }
@@ -263,11 +266,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=0.0,
         help="the share of conditions that the store ignores: to see that this is noticed",
     )
+    parser.add_argument("--transport", choices=("boto3", "direct"), default="boto3")
     options = parser.parse_args(arguments)
     try:
         with Engine() as engine:
             os.environ.update(engine.environment)
-            soak = Soak(engine, random.Random(options.seed), options.broken)  # noqa: S311
+            dice = random.Random(options.seed)  # noqa: S311
+            soak = Soak(engine, dice, options.broken, options.transport)
             started = time.monotonic()
             soak.run(options.seconds)
             seconds = time.monotonic() - started
