@@ -24,7 +24,7 @@ from ._holding.release import abandon
 from ._holding.tenure import Tenure
 from ._init import prepare_in_init
 from ._invocation import term_of
-from ._name import check_name
+from ._protocol.name import check_name
 from ._protocol.store import LeaseStore
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._clock import Clock, seconds
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
 from .._logger import logger
-from .._name import check_name
+from .._protocol.name import check_name
 from .._protocol.operations import Operation
 from .._protocol.record import LeaseRecord
 from .._protocol.store import Reply

@@ -1,0 +1,21 @@
+"""What a row may be called."""
+
+from .._errors import LeaseConfigError
+
+#: The limit of a DynamoDB partition key.
+MOST_BYTES = 2048
+
+
+def check_name(name: object) -> str:
+    """Return the name if a row can be called that; raise `LeaseConfigError` if not."""
+    if not isinstance(name, str) or not name.strip():
+        raise LeaseConfigError(f"a lease's name must be a non-empty str, not {name!r}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise LeaseConfigError(f"a lease's name must be valid Unicode, not {name[:40]!r}") from None
+    if size > MOST_BYTES:
+        raise LeaseConfigError(
+            f"a lease's name may have {MOST_BYTES} bytes, but {name[:40]!r}... has {size}"
+        )
+    return name
