@@ -58,7 +58,7 @@ for version in ${PYTHONS:-}; do
 done
 
 # The oldest boto3. Processes of their own would not know the engine's address.
-in_background "the oldest boto3" env PYTHONPATH=layer/python .venv-oldest/bin/python -m pytest -q \
+in_background "the oldest boto3" env PYTHONPATH=layer/python:tools .venv-oldest/bin/python -m pytest -q \
     -p no:cacheprovider tests/stores/test_store_contract.py tests/stores/test_dynamodb.py tests/core/test_fencing.py \
     tests/stores/test_carrier.py tests/proving/test_proxy.py \
     --deselect tests/stores/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from lambda_singleton_cli.__main__ import main
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 COMMAND = ROOT / "tools" / "lambda_singleton_cli"
+TESTKIT = ROOT / "tools" / "lambda_singleton_testkit"
+#: What a function unpacks in INIT (bytes).
+MOST_ZIPPED = 50 * 1024
 
 
 def test_the_names_of_the_api() -> None:
@@ -61,17 +65,35 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
     assert shown.stdout.strip() == "set()"
 
 
-def test_the_wheel_is_the_layers_package_and_the_command(tmp_path: Path) -> None:
-    options = ["--no-isolation", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+def test_the_layer_is_small_and_brings_no_tools(tmp_path: Path) -> None:
+    path = tmp_path / "layer.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for file in sorted((ROOT / "layer").rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(ROOT / "layer"))
+        names = archive.namelist()
+    assert path.stat().st_size <= MOST_ZIPPED
+    assert "python/lambda_singleton/__init__.py" in names
+    assert [name for name in names if re.search("cli|timeline|demo|testkit|html", name)] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run([sys.executable, "-m", "build", *options], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def test_the_wheel_is_the_layers_package_the_command_and_the_testkit(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
         requirements = re.findall(r"Requires-Dist: (.*)", archive.read(metadata).decode())
     shipped = {
         str(path.relative_to(package.parent))
-        for package in (PACKAGE, COMMAND)
+        for package in (PACKAGE, COMMAND, TESTKIT)
         for path in package.rglob("*.*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -81,6 +103,46 @@ def test_the_wheel_is_the_layers_package_and_the_command(tmp_path: Path) -> None
         "boto3>=1.26.164; extra == 'cli'",
         "rich>=13; extra == 'cli'",
     ]
+
+
+INSTALLED = """
+import lambda_singleton, lambda_singleton_cli, lambda_singleton_testkit
+from importlib.resources import files
+from lambda_singleton import Lock, MemoryStore
+from lambda_singleton_testkit import StoreContract
+
+class Contract(StoreContract):
+    def open_store(self):
+        return MemoryStore()
+
+with Lock("job", 60, store=MemoryStore()) as lease:
+    print(lease.token > 0)
+Contract().test_a_held_lease_is_refused()
+Contract().test_of_callers_at_once_one_gets_the_lease()
+print(files(lambda_singleton).joinpath("py.typed").is_file())
+print(all("site-packages" in str(module.__file__) for module in
+    (lambda_singleton, lambda_singleton_cli, lambda_singleton_testkit)))
+"""
+
+
+def test_the_wheel_in_a_fresh_environment_gives_package_command_and_testkit(
+    wheel: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "fresh"
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    subprocess.run([python, *install], check=True, capture_output=True)
+
+    def shown(*command: str | Path) -> str:
+        clean = {"PATH": os.environ["PATH"]}
+        return subprocess.run(
+            command, cwd=tmp_path, env=clean, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert shown(python, "-c", INSTALLED).split() == ["True"] * 3
+    assert "usage: lambda-singleton" in shown(environment / "bin" / "lambda-singleton", "--help")
+    assert "usage: lambda-singleton" in shown(python, "-m", "lambda_singleton_cli", "--help")
 
 
 def test_the_layer_can_be_compiled_ahead() -> None:

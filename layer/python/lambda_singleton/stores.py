@@ -1,9 +1,24 @@
 """What a store of your own is written with.
 
-A store keeps one row for each lease and applies the operations to it, each one atomically: where
-`operation.allows(record)` holds, the row becomes `operation.apply(record)`. A database with
-conditional writes may evaluate the same rules itself, as DynamoDB does with `operation.condition`
-and `operation.update`. `docs/wire-protocol.md` specifies both.
+A store keeps one row for each lease and applies operations to it, one at a time:
+
+    class MyStore:
+        clock, clock_skew, kill_grace = time, 1.0, 2.0
+
+        def execute(self, operation: Operation, *, timeout: float) -> Reply:
+            with my_transaction(operation.name) as row:
+                if not operation.allows(row.record):
+                    return Reply(applied=False, record=row.record)
+                row.record = operation.apply(row.record)
+                return Reply(applied=True, record=row.record)
+
+        def force_release(self, name: str) -> LeaseRecord:
+            return force_release(self, name)
+
+`LeaseStore` says what the other methods do. A database with conditional writes may evaluate the
+same rules itself, as DynamoDB does with `operation.condition` and `operation.update`:
+`docs/wire-protocol.md` specifies both, and `examples/sqlite_store` is a whole store.
+`lambda_singleton_testkit.StoreContract` are its tests.
 """
 
 from ._clock import Clock
@@ -17,6 +32,7 @@ from ._protocol.operations import (
 )
 from ._protocol.record import LeaseRecord
 from ._protocol.store import LeaseStore, Reply
+from ._stores.force_release import force_release
 
 __all__ = [
     "Acquire",
@@ -29,4 +45,5 @@ __all__ = [
     "Renew",
     "Reply",
     "TakeTicket",
+    "force_release",
 ]

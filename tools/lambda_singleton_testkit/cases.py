@@ -1,0 +1,327 @@
+"""The protocol case by case: a row, an operation, and the row after it or a refusal.
+
+Every expected row is written down by hand, never computed by the operation under test.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lambda_singleton.stores import (
+    Acquire,
+    ForceRelease,
+    LeaseRecord,
+    Release,
+    Renew,
+    TakeTicket,
+)
+
+AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease
+
+NAME = "job"
+#: When the stories begin, in epoch seconds.
+START = 1_800_000_000
+
+
+class Situation(NamedTuple):
+    """A row, and the operations that lead to it where there was none before."""
+
+    operations: tuple[AnyOperation, ...]
+    row: LeaseRecord | None
+
+    def then(self, operation: AnyOperation, **changes: object) -> Situation:
+        """Return the situation after one more operation, which changes the row that much."""
+        assert self.row is not None
+        return Situation((*self.operations, operation), self.row._replace(**changes))  # type: ignore[arg-type]
+
+
+class Case(NamedTuple):
+    """What one operation does in a situation: `after` is None where it is refused."""
+
+    says: str
+    given: Situation
+    operation: AnyOperation
+    after: LeaseRecord | None
+
+
+def ms(seconds: float) -> int:
+    """Return the epoch milliseconds of a moment `seconds` after the start."""
+    return round((START + seconds) * 1000)
+
+
+def acquire(
+    owner: str,
+    at: float = 0,
+    *,
+    lasts: float = 30,
+    seen: LeaseRecord | None = None,
+    ticket: int | None = None,
+) -> Acquire:
+    """Return an acquire by `owner`, whose clock shows `at` seconds after the start."""
+    return Acquire(
+        name=NAME,
+        owner=owner,
+        holder={"request_id": f"request-{owner}"},
+        now=ms(at),
+        expires_at=ms(at + lasts),
+        duration=round(lasts * 1000),
+        clock_skew=1000,
+        seen=seen,
+        ticket=ticket,
+    )
+
+
+def renew(owner: str, until: float) -> Renew:
+    """Return a renewal up to `until` seconds after the start."""
+    return Renew(NAME, owner, ms(until))
+
+
+def release(owner: str, at: float, free_at: float | None = None) -> Release:
+    """Return a release, which leaves a minimum hold up to `free_at`."""
+    return Release(
+        NAME,
+        owner,
+        now=ms(at),
+        free_at=None if free_at is None else ms(free_at),
+        last_run={"outcome": "succeeded"},
+    )
+
+
+def ticket(at: float) -> TakeTicket:
+    """Return a request for a ticket."""
+    return TakeTicket(NAME, now=ms(at))
+
+
+def force(at: float) -> ForceRelease:
+    """Return a forced release."""
+    return ForceRelease(NAME, now=ms(at))
+
+
+def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
+    """Return the row of a lease of 30 s that `owner` holds."""
+    row = LeaseRecord(
+        NAME,
+        token,
+        owner=owner,
+        expires_at=START + until,
+        holder={"request_id": f"request-{owner}"},
+        duration=30,
+        taken_from=owner,
+    )
+    return row._replace(**facts)  # type: ignore[arg-type]
+
+
+# A row's first token is the acquirer's clock in milliseconds, and one.
+FIRST = START * 1000 + 1
+AHEAD = (START + 3600) * 1000 + 1
+SUCCEEDED = {"outcome": "succeeded"}
+
+NO_ROW = Situation((), None)
+HELD = Situation((acquire("a"),), held_by("a", FIRST, until=30))
+RENEWED = HELD.then(renew("a", 40), expires_at=START + 40)
+FREE = HELD.then(release("a", 5), owner=None, expires_at=None, last_run=SUCCEEDED)
+RESTING = HELD.then(
+    release("a", 5, free_at=20), owner=None, expires_at=START + 20, last_run=SUCCEEDED
+)
+FORCED = HELD.then(force(5), owner=None, expires_at=None, token=FIRST + 1)
+QUEUED = HELD.then(ticket(1), tickets=1).then(ticket(2), tickets=2)
+QUEUED_FREE = QUEUED.then(release("a", 5), owner=None, expires_at=None, last_run=SUCCEEDED)
+# The holder's clock is an hour ahead of everybody else's.
+HELD_AHEAD = Situation((acquire("a", 3600),), held_by("a", AHEAD, until=3630))
+RENEWED_AHEAD = HELD_AHEAD.then(renew("a", 3640), expires_at=START + 3640)
+FREED_AHEAD = HELD_AHEAD.then(force(10), owner=None, expires_at=None, token=AHEAD + 1)
+
+
+def taken_again_ahead(owner: str, at: float) -> Situation:
+    """Return the lease of HELD_AHEAD after somebody freed it and `owner` took it."""
+    row = held_by(owner, AHEAD + 2, until=at + 30)
+    return Situation((*FREED_AHEAD.operations, acquire(owner, at)), row)
+
+
+CASES = (
+    # Acquire.
+    Case("an unknown lease is taken", NO_ROW, acquire("a"), held_by("a", FIRST, until=30)),
+    Case("a held lease is refused", HELD, acquire("b", 1), None),
+    Case("a held lease is refused at its end", HELD, acquire("b", 30), None),
+    Case("a held lease is refused within the clock skew", HELD, acquire("b", 30.999), None),
+    Case(
+        "a dead holder's lease is taken over after its end and the clock skew",
+        HELD,
+        acquire("b", 31),
+        held_by("b", FIRST + 1, until=61, taken_from="a"),
+    ),
+    Case(
+        "a dead holder's lease is taken over much later",
+        HELD,
+        acquire("b", 99),
+        held_by("b", FIRST + 1, until=129, taken_from="a"),
+    ),
+    Case(
+        "a renewed lease is taken over after its new end and the clock skew",
+        RENEWED,
+        acquire("b", 41),
+        held_by("b", FIRST + 1, until=71, taken_from="a"),
+    ),
+    Case("a renewed lease is refused after its former end", RENEWED, acquire("b", 32), None),
+    Case(
+        "a released lease is taken at once with a higher token",
+        FREE,
+        acquire("b", 5),
+        held_by("b", FIRST + 1, until=35, last_run=SUCCEEDED),
+    ),
+    Case(
+        "a forcibly released lease is taken at once with a higher token",
+        FORCED,
+        acquire("b", 5),
+        held_by("b", FIRST + 2, until=35),
+    ),
+    Case("a minimum hold outlasts the release", RESTING, acquire("b", 19.999), None),
+    Case("a minimum hold outlasts its own holder's release", RESTING, acquire("a", 19.999), None),
+    Case(
+        "a lease is free at the end of its minimum hold",
+        RESTING,
+        acquire("b", 20),
+        held_by("b", FIRST + 1, until=50, last_run=SUCCEEDED),
+    ),
+    Case(
+        "an owner that asks again is recognised",
+        HELD,
+        acquire("a", 1),
+        held_by("a", FIRST + 1, until=31),
+    ),
+    Case(
+        "an owner that asks the same again is recognised",
+        HELD,
+        acquire("a"),
+        held_by("a", FIRST + 1, until=30),
+    ),
+    Case("a late acquire does not shorten its own renewed lease", RENEWED, acquire("a"), None),
+    Case("an acquire by a skewed clock is refused", HELD_AHEAD, acquire("b", 60), None),
+    Case(
+        "a holder that was seen for a whole lease is taken over whatever the clocks say",
+        HELD_AHEAD,
+        acquire("b", 60, seen=HELD_AHEAD.row),
+        held_by("b", AHEAD + 1, until=90, taken_from="a"),
+    ),
+    Case(
+        "a holder that renewed since it was seen is not taken over",
+        RENEWED_AHEAD,
+        acquire("b", 60, seen=HELD_AHEAD.row),
+        None,
+    ),
+    Case(
+        "the same owner with an earlier expiry than was seen is not taken over",
+        HELD_AHEAD,
+        acquire("b", 60, seen=RENEWED_AHEAD.row),
+        None,
+    ),
+    Case(
+        "another owner with the expiry that was seen is not taken over",
+        taken_again_ahead("c", 3600),
+        acquire("b", 60, seen=HELD_AHEAD.row),
+        None,
+    ),
+    Case(
+        "the seen owner with another lease is not taken over",
+        taken_again_ahead("a", 3601),
+        acquire("b", 60, seen=HELD_AHEAD.row),
+        None,
+    ),
+    Case(
+        "a lease that is free since it was seen is taken",
+        FREED_AHEAD,
+        acquire("b", 60, seen=HELD_AHEAD.row),
+        held_by("b", AHEAD + 2, until=90),
+    ),
+    Case(
+        "an acquire with a ticket says that it was served",
+        QUEUED_FREE,
+        acquire("b", 7, ticket=2),
+        held_by("b", FIRST + 1, until=37, last_run=SUCCEEDED, tickets=2, served=2),
+    ),
+    Case(
+        "an acquire without a ticket leaves the line as it is",
+        QUEUED_FREE,
+        acquire("b", 7),
+        held_by("b", FIRST + 1, until=37, last_run=SUCCEEDED, tickets=2),
+    ),
+    Case("a ticket does not open a held lease", QUEUED, acquire("b", 7, ticket=2), None),
+    Case(
+        "times are kept to the millisecond",
+        NO_ROW,
+        acquire("a", 0.001, lasts=30.002),
+        held_by("a", FIRST + 1, until=30.003, duration=30.002),
+    ),
+    # Renew.
+    Case(
+        "the owner renews",
+        HELD,
+        renew("a", 40.004),
+        held_by("a", FIRST, until=40.004),
+    ),
+    Case("a repeated renewal is applied", RENEWED, renew("a", 40), RENEWED.row),
+    Case("a late renewal does not undo a later one", RENEWED, renew("a", 39.999), None),
+    Case("nobody else renews", HELD, renew("b", 99), None),
+    Case("an unknown lease is not renewed", NO_ROW, renew("a", 99), None),
+    Case("a renewal after the release does not bring it back", FREE, renew("a", 60), None),
+    Case("a renewal does not end a minimum hold", RESTING, renew("a", 60), None),
+    Case("a renewal after a forced release does not bring it back", FORCED, renew("a", 60), None),
+    # Release.
+    Case("the owner releases and the token stays", HELD, release("a", 5), FREE.row),
+    Case("the owner releases up to a minimum hold", HELD, release("a", 5, free_at=20), RESTING.row),
+    Case(
+        "the owner releases after its end",
+        HELD,
+        release("a", 99),
+        FREE.row,
+    ),
+    Case("nobody else releases", HELD, release("b", 1), None),
+    Case("nobody else leaves a minimum hold", HELD, release("b", 1, free_at=99), None),
+    Case("an unknown lease is not released", NO_ROW, release("a", 1), None),
+    Case("a free lease is not released", FREE, release("a", 6), None),
+    # TakeTicket.
+    Case(
+        "a ticket is given while it is held",
+        HELD,
+        ticket(1),
+        held_by("a", FIRST, until=30, tickets=1),
+    ),
+    Case(
+        "every ticket has its own number",
+        QUEUED,
+        ticket(3),
+        held_by("a", FIRST, until=30, tickets=3),
+    ),
+    Case("no ticket is given for an unknown lease", NO_ROW, ticket(0), None),
+    Case("no ticket is given for a free lease", FREE, ticket(6), None),
+    Case("no ticket is given during a minimum hold", RESTING, ticket(6), None),
+    # ForceRelease.
+    Case("a forced release frees the lease and raises its token", HELD, force(5), FORCED.row),
+    Case(
+        "a forced release of a free lease raises its token",
+        FREE,
+        force(6),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+        ),
+    ),
+    Case(
+        "a forced release ends a minimum hold",
+        RESTING,
+        force(6),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+        ),
+    ),
+    Case("an unknown lease is not released by force", NO_ROW, force(5), None),
+)
