@@ -67,8 +67,8 @@ bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the s
 bench-check: .venv-bench/.ready .venv-engine/.ready  ## the parts that take no time: requests, own CPU, telling
 	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short --only counts --only overhead --only telemetry
 
-examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples for the CDK and Terraform
-	.venv-examples/bin/python -m pytest -q examples
+examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples: the CDK, Terraform, a store of your own
+	PYTHONPATH=layer/python:tools .venv-examples/bin/python -m pytest -q examples
 
 deploy-local: setup  ## deploy the template to the embedded engine, and use it
 	$(BIN)/python -m pytest -v tests/platform/test_stack.py
