@@ -12,7 +12,7 @@ SECONDS ?= 660
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -32,6 +32,9 @@ lint: setup  ## formatting, lint, strict types
 
 count:  ## count the lines of code that mutual exclusion needs
 	@$(PYTHON) tools/sloc.py
+
+vectors: .venv/.ready  ## write docs/vectors.json from the testkit's cases
+	@$(BIN)/python tools/vectors.py
 
 format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff format .

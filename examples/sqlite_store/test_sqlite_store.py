@@ -11,10 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_store import SQLiteStore
 
 from lambda_singleton import LeaseStore, LeaseStoreError, singleton
 from lambda_singleton_testkit import StoreContract
+from sqlite_store import SQLiteStore
 
 HERE = Path(__file__).parent
 PROCESSES = 4

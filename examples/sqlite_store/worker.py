@@ -10,9 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from sqlite_store import SQLiteStore
-
 from lambda_singleton import LeaseHeldError, Lock
+from sqlite_store import SQLiteStore
 
 
 def race(store: SQLiteStore, count: int) -> None:

@@ -10,7 +10,6 @@ Function-level imports and those for the type checker are arrows like any other.
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -18,11 +17,10 @@ from pathlib import Path
 
 import pytest
 
+import sloc
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
-sys.path.insert(0, str(ROOT / "tools"))
-
-import sloc  # noqa: E402
 
 GROUND = {"_backoff", "_clock", "_errors", "_logger", "_switch"}
 MIDDLE = {"_protocol", "_events"}
