@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import boto3
 import pytest
 
 import vectors
-from lambda_singleton import DynamoDBStore, LeaseRecord, MemoryStore
+from lambda_singleton import DynamoDBStore, LeaseRecord, MemoryStore, fenced
 from lambda_singleton.stores import (
     Acquire,
     ForceRelease,
@@ -145,3 +146,23 @@ def test_readable_rows_are_not_refused() -> None:
 def test_the_vectors_hold_every_kind_both_applied_and_refused() -> None:
     seen = {(each["operation"]["kind"], "row_after" in each) for each in FILE["vectors"]}
     assert seen == {(kind, applied) for kind in KINDS for applied in (True, False)}
+
+
+def test_the_specification_has_the_expressions_that_are_sent() -> None:
+    page = (vectors.FILE.parent / "wire-protocol.md").read_text()
+    blocks = [
+        " ".join(block.split()) for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    ]
+    additions = [block for block in blocks if block.startswith(("OR ", ","))]
+    sent = set()
+    for vector in FILE["vectors"]:
+        for name in ("ConditionExpression", "UpdateExpression"):
+            text = vector["request"][name]
+            for addition in additions:
+                separator = "" if addition.startswith(",") else " "
+                text = text.removesuffix(f"{separator}{addition}")
+            sent.add(text)
+    assert sent - set(blocks) == set()
+    of_the_fence = fenced(7, Item={"id": "x"})["ConditionExpression"]
+    assert set(blocks) - sent - set(additions) == {of_the_fence}
+    assert len(additions) == 2

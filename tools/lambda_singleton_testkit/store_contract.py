@@ -120,14 +120,14 @@ class StoreContract:
             reply = _execute(store, operation._replace(name=name))
             assert reply.applied, f"{operation} was refused"
         before = _named(case.given.row, name)
-        _same("the row before", store.get(name), before)
+        _same("the row before is", store.get(name), before)
         reply = _execute(store, case.operation._replace(name=name))
-        _same("applied", reply.applied, case.after is not None)
+        assert reply.applied is (case.after is not None), f"{case.says}: applied is {reply.applied}"
         after = _named(case.after, name) if reply.applied else before
         # A store may return no row with a refusal: the caller then asks for it.
         if case.operation.wants_row if reply.applied else reply.record is not None:
-            _same("the reply's row", reply.record, after)
-        _same("the row after", store.get(name), after)
+            _same(f"{case.says}: the reply has", reply.record, after)
+        _same(f"{case.says}: the row is", store.get(name), after)
 
 
 def _test_of(case: Case) -> Callable[[Any], None]:
@@ -139,13 +139,13 @@ def _test_of(case: Case) -> Callable[[Any], None]:
 
 
 for _case in CASES:
-    _name = "test_" + re.sub(r"\W+", "_", _case.says)
+    _name = "test_" + re.sub(r"\W+", "_", _case.says.replace("'", ""))
     setattr(StoreContract, _name, _test_of(_case))
 
 
 def _same(what: str, actual: object, expected: object) -> None:
     # pytest explains asserts of its own modules only.
-    assert actual == expected, f"{what} is {actual}, not {expected}"
+    assert actual == expected, f"{what} {actual}, not {expected}"
 
 
 def _new_name() -> str:
