@@ -47,7 +47,7 @@ tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, 
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_others.sh
 
 model: .venv-model/.ready  ## check the protocol's model, whole and without each of its rules
-	@.venv-model/bin/python proof/model/check.py
+	@.venv-model/bin/python -m proof.model.check
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)

@@ -23,10 +23,13 @@ MUTUAL_EXCLUSION = (
     "_protocol/operations.py",
     "_protocol/store.py",
     "_protocol/term.py",
-    "_holding/acquire.py",
-    "_holding/line.py",
+    "_protocol/waiting.py",
+    "_holding/tenure.py",
     "_holding/lease.py",
+    "_holding/request.py",
+    "_holding/acquire.py",
     "_holding/renewal.py",
+    "_holding/release.py",
 )
 MOST = 900
 

@@ -3,9 +3,9 @@
 The whole protocol must keep every promise. Without any one of its rules it must break the promise
 that the rule is there for: else the rule, or the model, is worth nothing.
 
-    check.py                  check all
-    check.py --show RULE      tell what happens without a rule, step by step
-    check.py Retention=4      check in another world than that of Lease.cfg
+    python -m proof.model.check                  check all
+    python -m proof.model.check --show RULE      tell what happens without a rule, step by step
+    python -m proof.model.check Retention=4      check in another world than that of Lease.cfg
 """
 
 from __future__ import annotations
@@ -23,26 +23,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..catalogue import RULES as CATALOGUE
+
 HERE = Path(__file__).parent
 CONFIG = (HERE / "Lease.cfg").read_text()
 
-#: Each rule, and the promise that is broken without it.
-RULES = {
-    "KeepsSkewMargin": "MutualExclusion",
-    "WatchesWholeLease": "MutualExclusion",
-    "AcquireNeverLowers": "MutualExclusion",
-    "RenewNeverLowers": "MutualExclusion",
-    "RenewChecksOwner": "OnlyMine",
-    "ReleaseChecksOwner": "MutualExclusion",
-    "StopsBeforeRelease": "MutualExclusion",
-    "OwnerIsFresh": "MutualExclusion",
-    "CountsFromBeforeSending": "MutualExclusion",
-    "KeepsToken": "TokensRise",
-    "SeedsTokenFromClock": "TokensRise",
-    "RetainsRow": "TokensRise",
-    "TakesOverTheDead": "NeverStuck",
-    "RecognisesItself": "NeverStuck",
-}
+#: Each rule's constant, and the promise that is broken without it.
+RULES = {rule.model.name: rule.model.breaks for rule in CATALOGUE if rule.model}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +164,7 @@ def check_all(constants: Mapping[str, str]) -> bool:
     """Check the whole protocol and every rule. Return whether all is as expected."""
     rules = set(re.findall(r"(\w+) = TRUE", CONFIG))
     if rules != set(RULES):
-        sys.exit(f"Lease.cfg and check.py have different rules: {rules ^ set(RULES)}")
+        sys.exit(f"Lease.cfg and the catalogue have different rules: {rules ^ set(RULES)}")
     verdict = check(whole(constants))
     good = verdict.broken is None
     print(

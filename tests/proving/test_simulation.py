@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from math import inf
 
 import hypothesis
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from lambda_singleton import LeaseRecord
-from lambda_singleton._clock import Instant, milliseconds
-from lambda_singleton._holding.renewal import Renewal
-from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._protocol.operations import Acquire, Release, Renew
-from lambda_singleton._protocol.term import Term
-from lambda_singleton._protocol.waiting import Waiting
+from proof.catalogue import RULES, Switch
 from proof.simulation import NIGHT, SKEW, Incident, Weather, World, simulate
+from proof.switches import SWITCHES
 
 SEEDS = 2200
 CALM = Weather(lost=0, reply_lost=0, late=0, doubled=0, throttled=0, slow=0, freeze=0, crash=0.1)
@@ -101,93 +95,14 @@ class TestClocks:
         assert refused > 100
 
 
-def renew_may_lower(self: Renew, record: LeaseRecord | None) -> bool:
-    return record is not None and record.owner == self.owner
-
-
-def renew_without_owner(self: Renew, record: LeaseRecord | None) -> bool:
-    return record is not None
-
-
-def acquire_may_lower(self: Acquire, record: LeaseRecord | None) -> bool:
-    return allows(self, record) or (record is not None and record.owner == self.owner)
-
-
-def acquire_without_skew(self: Acquire, record: LeaseRecord | None) -> bool:
-    over = record is not None and milliseconds(record.expires_at or 0) <= self.now
-    return allows(self, record) or over
-
-
-def acquire_waits_for_a_release(self: Acquire, record: LeaseRecord | None) -> bool:
-    return allows(self, record) and (record is None or record.owner in (None, self.owner))
-
-
-def release_without_owner(self: Release, record: LeaseRecord | None) -> bool:
-    return record is not None
-
-
-def token_from_the_clock(self: Acquire, record: LeaseRecord | None) -> LeaseRecord:
-    return apply(self, None)
-
-
-def token_not_from_the_clock(self: Acquire, record: LeaseRecord | None) -> LeaseRecord:
-    return apply(self, record or LeaseRecord(self.name, 0))
-
-
-def no_grace_for_the_kill(self: Term) -> float:
-    return inf if self.deadline is None else self.deadline
-
-
-def a_lease_beyond_the_deadline(self: Term) -> float:
-    return inf if self.deadline is None else self.deadline + 60
-
-
-def count_from_the_reply(self: Tenure, sent: object, expires_at: float) -> None:
-    now = Instant.now(self.store.clock)
-    self._ends = Instant(now.wall + 3600, now.monotonic + (self.term.duration or 0))
-
-
-def half_an_observation(self: Waiting) -> float:
-    duration = 0.0 if self.record is None else self.record.duration or 0.0
-    return float(silent_in.__get__(self)) - duration / 2 - self._clock_skew
-
-
-def ask_without_looking_at_the_clock(self: Renewal) -> float:
-    return 1.0
-
-
-allows, apply = Acquire.allows, Acquire.apply
-silent_in: property = Waiting._silent_in  # type: ignore[assignment]
-
-
 @pytest.mark.parametrize(
-    ("owner", "name", "broken", "shown"),
-    [
-        (Renew, "allows", renew_may_lower, "two handlers"),
-        (Renew, "allows", renew_without_owner, ""),
-        (Acquire, "allows", acquire_may_lower, "two handlers"),
-        (Acquire, "allows", acquire_without_skew, "two handlers"),
-        (Acquire, "allows", acquire_waits_for_a_release, "still blocked"),
-        (Release, "allows", release_without_owner, "two handlers"),
-        (Acquire, "apply", token_from_the_clock, "the token of x fell"),
-        (Acquire, "apply", token_not_from_the_clock, "the token of x fell"),
-        (Term, "_latest", property(no_grace_for_the_kill), ""),
-        (Term, "_latest", property(a_lease_beyond_the_deadline), "still blocked"),
-        (Tenure, "extend", count_from_the_reply, "two handlers"),
-        (Waiting, "_silent_in", property(half_an_observation), "two handlers"),
-        (Renewal, "stop_in", property(ask_without_looking_at_the_clock), "was not told"),
-    ],
-    ids=lambda value: getattr(getattr(value, "fget", value), "__name__", ""),
+    "switch",
+    [rule.simulation for rule in RULES if rule.simulation],
+    ids=lambda switch: switch.name,
 )
-def test_each_rule_is_needed(
-    owner: type,
-    name: str,
-    broken: Callable[..., object],
-    shown: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(owner, name, broken)
-    assert violation(shown, tells_time=False) is not None
+def test_each_rule_is_needed(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*SWITCHES[switch.name])
+    assert violation(switch.shows, tells_time=False) is not None
 
 
 moments = st.integers(0, 100).map(lambda tenths: tenths / 10)
@@ -216,13 +131,11 @@ def test_no_story_ends_badly(story: tuple[int, list[Incident]]) -> None:
     assert told(story) == []
 
 
-@pytest.mark.parametrize(
-    ("owner", "broken"), [(Acquire, acquire_without_skew), (Release, release_without_owner)]
-)
+@pytest.mark.parametrize("switch", ["acquire_without_skew", "release_without_owner"])
 def test_a_broken_rule_is_told_as_a_short_story(
-    owner: type, broken: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
+    switch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, "allows", broken)
+    monkeypatch.setattr(*SWITCHES[switch])
     seed, shortest = hypothesis.find(
         stories,
         lambda story: bool(told(story)),

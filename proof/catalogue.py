@@ -1,0 +1,840 @@
+"""The protocol's rules: one sentence each, how to take it away, and what shows that it is needed.
+
+`make rules` takes each one out of the package, the model sets its constant to FALSE, the simulation
+throws its switch. All three read their lists from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = Path("layer/python/lambda_singleton")
+
+
+class Removal(NamedTuple):
+    """One way to take a rule away: edits of the package, and the test that fails without it."""
+
+    test: str
+    #: What the failure has to say: a test that fails for another reason shows nothing.
+    fails: str
+    #: Files of the package, each with the text that holds the rule and what is left without it.
+    edits: tuple[tuple[str, str, str], ...]
+
+    def remove_from(self, root: Path) -> None:
+        """Take the rule out of the copy of the package in `root`."""
+        for name, old, new in self.edits:
+            path = root / PACKAGE / name
+            text = path.read_text()
+            if text.count(old) != 1:
+                raise LookupError(f"{name} has {old!r} {text.count(old)} times, not once")
+            path.write_text(text.replace(old, new))
+
+
+class Constant(NamedTuple):
+    """A rule's constant in `model/Lease.tla`, and the property that is broken without it."""
+
+    name: str
+    breaks: str
+
+
+class Switch(NamedTuple):
+    """A rule's function in `switches.py`, and what the judge says of a world without the rule."""
+
+    name: str
+    shows: str
+
+
+class State(NamedTuple):
+    """The state of the native state machine that has the rule, and the text that holds it."""
+
+    name: str
+    text: str
+
+
+class Rule(NamedTuple):
+    """A sentence of the protocol, and everything that shows it to be needed.
+
+    Each removal is made by itself, and has to fail by itself.
+    """
+
+    sentence: str
+    removals: tuple[Removal, ...]
+    model: Constant | None = None
+    simulation: Switch | None = None
+    state_machine: State | None = None
+
+
+def rule(
+    sentence: str,
+    *removals: Removal,
+    model: Constant | None = None,
+    simulation: Switch | None = None,
+    state_machine: State | None = None,
+) -> Rule:
+    """Return a rule."""
+    return Rule(sentence, removals, model, simulation, state_machine)
+
+
+def removal(test: str, fails: str, *edits: tuple[str, str, str]) -> Removal:
+    """Return a removal; `test` without its folder."""
+    return Removal(f"tests/{test}", fails, edits)
+
+
+def halves(
+    case: str,
+    fails: str,
+    *,
+    expression: tuple[str, str],
+    python: tuple[str, str],
+    also: tuple[tuple[str, str, str], ...] = (),
+) -> tuple[Removal, Removal]:
+    """Return the removals from the expression that DynamoDB evaluates, and from its Python twin.
+
+    `case` is a test of the store contract. Each half is missed by the store that relies on it.
+    `also` are edits that the expression's removal needs.
+    """
+    contract = "stores/test_store_contract.py"
+    return (
+        removal(f"{contract}::TestEngine::{case}", fails, (PROTOCOL, *expression), *also),
+        removal(f"{contract}::TestMemory::{case}", fails, (PROTOCOL, *python)),
+    )
+
+
+PROTOCOL, TERM = "_protocol/operations.py", "_protocol/term.py"
+LEASE, ACQUIRE = "_holding/lease.py", "_holding/acquire.py"
+RENEWAL, HOLD = "_holding/renewal.py", "_holding/hold.py"
+INTERRUPT = "_holding/interrupt.py"
+OBSERVER, LOGS, METRICS = "_events/observers.py", "_events/logs.py", "_events/metrics.py"
+DYNAMODB = "_stores/dynamodb.py"
+BACKOFF, FENCING, NAME = "_backoff.py", "_fencing.py", "_name.py"
+
+# Where a reply that shows somebody else's row would hide that it was changed.
+REPLY_UNCHECKED = (
+    (DYNAMODB, "if not row or not self._rows.is_result(operation, row):", "if not row:"),
+)
+
+RULES = (
+    # Taking a lease.
+    rule(
+        "A dead holder's lease is taken only after its end and the clock skew.",
+        *halves(
+            "test_a_held_lease_is_refused_within_the_clock_skew",
+            "applied is True",
+            expression=('":dead": self.now - self.clock_skew', '":dead": self.now'),
+            python=("expires_at <= self.now - self.clock_skew", "expires_at <= self.now"),
+        ),
+        model=Constant("KeepsSkewMargin", breaks="MutualExclusion"),
+        simulation=Switch("acquire_without_skew", shows="two handlers"),
+        state_machine=State("TakeLease", "OR #expires_at_ms <= :dead"),
+    ),
+    rule(
+        "It is taken then, by a caller that has seen nothing before.",
+        *halves(
+            "test_a_dead_holders_lease_is_taken_over_after_its_end_and_the_clock_skew",
+            "applied is False",
+            expression=('":dead": self.now - self.clock_skew', '":dead": 0'),
+            python=("expires_at <= self.now - self.clock_skew", "expires_at <= 0"),
+        ),
+        model=Constant("TakesOverTheDead", breaks="NeverStuck"),
+        simulation=Switch("acquire_waits_for_a_release", shows="still blocked"),
+    ),
+    rule(
+        "A minimum hold outlasts the release.",
+        *halves(
+            "test_a_minimum_hold_outlasts_the_release",
+            "applied is True",
+            expression=(" OR #expires_at_ms <= :now))", " OR attribute_exists(#expires_at_ms)))"),
+            python=("(record.owner is None and expires_at <= self.now)", "record.owner is None"),
+        ),
+        state_machine=State(
+            "TakeLease", "attribute_not_exists(#expires_at_ms) OR #expires_at_ms <= :now"
+        ),
+    ),
+    rule(
+        "Who asks again after a lost reply is recognised as the owner.",
+        *halves(
+            "test_an_owner_that_asks_again_is_recognised",
+            "applied is False",
+            expression=("(#owner = :owner AND #expires_at_ms <= :expires_at)", "#owner = :now"),
+            python=("(record.owner == self.owner and expires_at <= self.expires_at)", "False"),
+        ),
+        model=Constant("RecognisesItself", breaks="NeverStuck"),
+    ),
+    rule(
+        "An acquire that is applied late never brings its own lease's end down.",
+        *halves(
+            "test_a_late_acquire_does_not_shorten_its_own_renewed_lease",
+            "applied is True",
+            expression=("(#owner = :owner AND #expires_at_ms <= :expires_at)", "#owner = :owner"),
+            python=(
+                "(record.owner == self.owner and expires_at <= self.expires_at)",
+                "record.owner == self.owner",
+            ),
+        ),
+        model=Constant("AcquireNeverLowers", breaks="MutualExclusion"),
+        simulation=Switch("acquire_may_lower", shows="two handlers"),
+        state_machine=State("TakeLease", "(#owner = :owner AND #expires_at_ms <= :expires_at)"),
+    ),
+    rule(
+        "A waiter takes over only from exactly the owner and expiry that it has watched.",
+        *halves(
+            "test_a_holder_that_renewed_since_it_was_seen_is_not_taken_over",
+            "applied is True",
+            expression=(
+                "(#owner = :seen_owner AND #expires_at_ms = :seen_expires_at)",
+                "(#owner = :seen_owner AND #expires_at_ms >= :seen_expires_at)",
+            ),
+            python=("and record.expires_at == self.seen.expires_at", "and True"),
+        ),
+        *halves(
+            "test_another_owner_with_the_expiry_that_was_seen_is_not_taken_over",
+            "applied is True",
+            expression=(
+                "(#owner = :seen_owner AND #expires_at_ms = :seen_expires_at)",
+                "(#owner <> :seen_owner AND #expires_at_ms = :seen_expires_at)",
+            ),
+            python=("and record.owner == self.seen.owner", "and True"),
+        ),
+    ),
+    rule(
+        "It has to have watched them for a whole lease, and the skew.",
+        removal(
+            "proving/test_simulation.py::test_nothing_forbidden_happens_in_some_worlds",
+            "two handlers of x at the same time",
+            (ACQUIRE, "record.duration + self._margin", "record.duration * 0.6"),
+        ),
+        model=Constant("WatchesWholeLease", breaks="MutualExclusion"),
+        simulation=Switch("half_an_observation", shows="two handlers"),
+    ),
+    rule(
+        "Seeing another owner or expiry starts the watch anew.",
+        removal(
+            (
+                "core/test_acquire.py::TestWaiting::test_a_holder_that_renews_is_alive_however_wrong_"
+                "its_clock"
+            ),
+            "DID NOT RAISE LeaseHeldError",
+            (
+                ACQUIRE,
+                "or (record.owner, record.expires_at) != (previous.owner, previous.expires_at)",
+                "or False",
+            ),
+        ),
+    ),
+    rule(
+        "The watch helps where a dead holder's clock was ahead.",
+        removal(
+            "core/test_acquire.py::TestWaiting::test_needs_no_trust_in_the_holders_clock",
+            "LeaseHeldError: lease 'x' is held until",
+            (ACQUIRE, "seen=observation.silent_holder", "seen=None"),
+        ),
+    ),
+    rule(
+        "The owner's id is made inside the invocation.",
+        removal(
+            "stores/test_snapshot.py::test_no_id_and_no_jitter_repeats",
+            "assert 1 == 20 + where 1 = len({'",
+            (ACQUIRE, "owner = os.urandom(16).hex()", "owner = OWNER"),
+            (ACQUIRE, "LEAST_TIME = 0.1\n", "LEAST_TIME = 0.1\nOWNER = os.urandom(16).hex()\n"),
+        ),
+        model=Constant("OwnerIsFresh", breaks="MutualExclusion"),
+    ),
+    rule(
+        "So is every jitter.",
+        removal(
+            "stores/test_snapshot.py::test_no_id_and_no_jitter_repeats",
+            "assert 1 == 20 + where 1 = len({0.",
+            (BACKOFF, "int.from_bytes(os.urandom(7)) / 2**56", "DICE.random()"),
+            (BACKOFF, "import os\n", "import random\nDICE = random.Random()\n"),
+        ),
+    ),
+    rule(
+        "A lease whose reply came after its end is not started.",
+        removal(
+            (
+                "core/test_acquire.py::TestAStoreThatFails::test_a_reply_after_the_leases_end_grants_"
+                "nothing"
+            ),
+            "DID NOT RAISE LeaseStoreError",
+            (ACQUIRE, "            lease.check()\n", ""),
+        ),
+    ),
+    rule(
+        "No handler is started in the last moment of its invocation.",
+        removal(
+            "core/test_acquire.py::TestClocksAndDeadlines::test_no_time_left_costs_no_request",
+            "nothing to prepare for",
+            (ACQUIRE, "if left < LEAST_TIME:", "if left < -LEAST_TIME:"),
+        ),
+    ),
+    rule(
+        "A wait ends before the deadline.",
+        removal(
+            "core/test_acquire.py::TestWaiting::test_never_goes_into_the_deadline",
+            "LeaseDeadlineError: only 0.000 s of the invocation are left",
+            (ACQUIRE, "min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)", "wait"),
+        ),
+    ),
+    rule(
+        "A caller whose clock is provably off gives the lease back.",
+        removal(
+            (
+                "core/test_acquire.py::TestClocksAndDeadlines::test_a_wrong_clock_is_refused_and_the_"
+                "lease_given_back"
+            ),
+            "DID NOT RAISE LeaseConfigError",
+            (ACQUIRE, "            lease._refuse_wrong_clock(reply, sent)\n", ""),
+        ),
+    ),
+    # Tokens.
+    rule(
+        "The token rises with every acquisition.",
+        *halves(
+            "test_a_released_lease_is_taken_at_once_with_a_higher_token",
+            "the reply has",
+            expression=(
+                "if_not_exists(#token, :now) + :one, #owner",
+                "if_not_exists(#token, :next), #owner",
+            ),
+            python=("else record.token) + 1", "else record.token - 1) + 1"),
+            also=(
+                (
+                    PROTOCOL,
+                    '":duration": self.duration,',
+                    '":duration": self.duration, ":next": self.now + 1,',
+                ),
+            ),
+        ),
+        state_machine=State("TakeLease", "#token = if_not_exists(#token, :now) + :one"),
+    ),
+    rule(
+        "A release keeps the token.",
+        *halves(
+            "test_the_owner_releases_and_the_token_stays",
+            "the row is",
+            expression=(
+                "#expiration = :expiration REMOVE #owner, #expires_at_ms",
+                "#expiration = :expiration REMOVE #owner, #expires_at_ms, #token",
+            ),
+            python=(
+                "owner=None, expires_at=free_at, last_run",
+                "owner=None, token=0, expires_at=free_at, last_run",
+            ),
+        ),
+        model=Constant("KeepsToken", breaks="TokensRise"),
+        simulation=Switch("token_from_the_clock", shows="the token of x fell"),
+        state_machine=State("ReturnLease", "REMOVE #owner, #expires_at_ms"),
+    ),
+    rule(
+        "After the row was deleted, tokens go on from the clock.",
+        *halves(
+            "test_an_unknown_lease_is_taken",
+            "the reply has",
+            expression=(
+                "SET #token = if_not_exists(#token, :now) + :one, #owner",
+                "SET #token = if_not_exists(#token, :one) + :one, #owner",
+            ),
+            python=("(self.now if record is None", "(1 if record is None"),
+        ),
+        model=Constant("SeedsTokenFromClock", breaks="TokensRise"),
+        simulation=Switch("token_not_from_the_clock", shows="the token of x fell"),
+    ),
+    rule(
+        "A forced release raises the token.",
+        *halves(
+            "test_a_forced_release_frees_the_lease_and_raises_its_token",
+            "the reply has",
+            expression=(
+                "(#token, :now) + :one, #expiration",
+                "(#token, :now) + :one - :one, #expiration",
+            ),
+            python=("token=record.token + 1, owner", "token=record.token, owner"),
+        ),
+    ),
+    rule(
+        "A guarded resource refuses a token that is lower than one it has seen.",
+        removal(
+            "core/test_fencing.py::test_a_newer_token_writes_and_an_older_one_is_refused",
+            "DID NOT RAISE",
+            (
+                FENCING,
+                "OR #lease_fence <= :lease_fence",
+                "OR #lease_fence <= :lease_fence OR #lease_fence > :lease_fence",
+            ),
+        ),
+    ),
+    # Never somebody else's.
+    rule(
+        "Only the owner renews.",
+        *halves(
+            "test_nobody_else_renews",
+            "applied is True",
+            expression=(
+                '"#owner = :owner AND #expires_at_ms <= :expires_at"',
+                '"#expires_at_ms <= :expires_at"',
+            ),
+            python=(
+                "and record.owner == self.owner\n            and record.expires_at is not None",
+                "and record.expires_at is not None",
+            ),
+            also=REPLY_UNCHECKED,
+        ),
+        model=Constant("RenewChecksOwner", breaks="OnlyMine"),
+        simulation=Switch("renew_without_owner", shows=""),
+    ),
+    rule(
+        "A renewal never brings the end down.",
+        *halves(
+            "test_a_late_renewal_does_not_undo_a_later_one",
+            "applied is True",
+            expression=('"#owner = :owner AND #expires_at_ms <= :expires_at"', '"#owner = :owner"'),
+            python=("and milliseconds(record.expires_at) <= self.expires_at", "and True"),
+        ),
+        model=Constant("RenewNeverLowers", breaks="MutualExclusion"),
+        simulation=Switch("renew_may_lower", shows="two handlers"),
+    ),
+    rule(
+        "Only the owner releases.",
+        *halves(
+            "test_nobody_else_releases",
+            "applied is True",
+            expression=('return "#owner = :owner"\n', 'return "attribute_exists(#id)"\n'),
+            python=(
+                "return record is not None and record.owner == self.owner\n",
+                "return record is not None\n",
+            ),
+        ),
+        model=Constant("ReleaseChecksOwner", breaks="MutualExclusion"),
+        simulation=Switch("release_without_owner", shows="two handlers"),
+        state_machine=State("ReturnLease", "#owner = :owner"),
+    ),
+    rule(
+        "A lease that was released is held no more.",
+        removal(
+            "core/test_lease.py::TestRelease::test_ends_the_lease_for_its_holder",
+            "assert 30.0 == 0",
+            (
+                LEASE,
+                "if self._released or self._loss is not None:\n            return 0.0",
+                "if self._loss is not None:\n            return 0.0",
+            ),
+        ),
+        model=Constant("StopsBeforeRelease", breaks="MutualExclusion"),
+    ),
+    rule(
+        "A ticket is given only while somebody holds the lease.",
+        *halves(
+            "test_no_ticket_is_given_for_a_free_lease",
+            "applied is True",
+            expression=('return "attribute_exists(#owner)"', 'return "attribute_exists(#id)"'),
+            python=(
+                "return record is not None and record.owner is not None",
+                "return record is not None",
+            ),
+            also=REPLY_UNCHECKED,
+        ),
+    ),
+    rule(
+        "A release that failed after one whose reply was lost is a release.",
+        removal(
+            "core/test_lease.py::TestRelease::test_whose_reply_is_lost_is_a_release",
+            "assert not True + where True = <Lease",
+            (LEASE, "self._perhaps_returned = True", "self._perhaps_returned = False"),
+        ),
+    ),
+    rule(
+        "A refused renewal is a lost lease, also when no row comes back.",
+        removal(
+            "core/test_lease.py::test_a_store_that_returns_no_row_takes_the_lease_as_well",
+            "DID NOT RAISE LeaseLostError",
+            (
+                LEASE,
+                "elif reply.record is not None and reply.record.owner == self.owner:",
+                "elif reply.record is None or reply.record.owner == self.owner:",
+            ),
+        ),
+    ),
+    # The holder's clocks.
+    rule(
+        "A holder counts from before its request.",
+        removal(
+            "core/test_lease.py::test_it_counts_from_before_the_request",
+            "assert 30.0 == 22",
+            (
+                LEASE,
+                "        self._ends = Instant(expires_at, sent.monotonic",
+                (
+                    "        sent = Instant(sent.wall, self._store.clock.monotonic())\n"
+                    "        self._ends = Instant(expires_at + 9, sent.monotonic"
+                ),
+            ),
+        ),
+        model=Constant("CountsFromBeforeSending", breaks="MutualExclusion"),
+        simulation=Switch("count_from_the_reply", shows="two handlers"),
+    ),
+    rule(
+        "It believes its wall clock if that is the more pessimistic one.",
+        removal(
+            "core/test_lease.py::test_it_believes_the_more_pessimistic_clock",
+            "assert 30.0 == 18",
+            (LEASE, "            self._ends.wall - clock.time(),\n", "            9e9,\n"),
+        ),
+    ),
+    rule(
+        "It believes its monotonic clock if that is.",
+        removal(
+            "core/test_lease.py::test_it_believes_the_more_pessimistic_clock",
+            "assert 3630.0 == 30",
+            (
+                LEASE,
+                "            self._ends.monotonic - clock.monotonic(),\n",
+                "            9e9,\n",
+            ),
+        ),
+    ),
+    rule(
+        "A clock that goes wrong meanwhile ends the lease.",
+        removal(
+            "core/test_lease.py::test_a_clock_that_goes_wrong_meanwhile_ends_the_lease",
+            "DID NOT RAISE LeaseLostError",
+            (LEASE, "if offset > self._store.clock_skew:", "if offset > 1e9:"),
+        ),
+    ),
+    # The deadline.
+    rule(
+        "A lease never outlives its invocation, the grace for a late kill included.",
+        removal(
+            (
+                "core/test_singleton.py::TestTheLease::test_ends_with_the_invocation_if_the_duration_"
+                "is_longer"
+            ),
+            "assert 1800000300000 == 1800000062000",
+            (
+                TERM,
+                "milliseconds(min(now + (self.duration or inf), self._latest))",
+                "milliseconds(min(now + (self.duration or 900), self._latest + 900))",
+            ),
+        ),
+        simulation=Switch("a_lease_beyond_the_deadline", shows="still blocked"),
+    ),
+    rule(
+        "It lasts until the platform has killed at the latest.",
+        removal(
+            (
+                "core/test_singleton.py::TestTheLease::test_ends_with_the_invocation_if_the_duration_"
+                "is_longer"
+            ),
+            "assert 1800000060000 == 1800000062000",
+            (
+                TERM,
+                "return inf if self.deadline is None else self.deadline + self.kill_grace",
+                "return inf if self.deadline is None else self.deadline",
+            ),
+        ),
+        simulation=Switch("no_grace_for_the_kill", shows=""),
+    ),
+    rule(
+        "No time left is not the same as no deadline.",
+        removal(
+            "core/test_acquire.py::TestClocksAndDeadlines::test_no_time_left_costs_no_request",
+            "nothing to prepare for",
+            (
+                TERM,
+                "return clock.time() + max(0, remaining) / 1000",
+                "return clock.time() + remaining / 1000 if remaining > 0 else None",
+            ),
+        ),
+    ),
+    rule(
+        "A remaining time that makes no sense is no deadline to rely on.",
+        removal(
+            (
+                "core/test_singleton.py::TestTheLease::test_falls_back_to_the_duration_if_the_context"
+                "_makes_no_sense"
+            ),
+            "DID NOT RAISE LeaseConfigError",
+            (TERM, "if not remaining <= LONGEST * 1000:", "if remaining != remaining:"),
+        ),
+    ),
+    rule(
+        "Where the platform does not kill at the deadline, the handler is interrupted.",
+        removal(
+            (
+                "core/test_renewal.py::TestManagedInstances::test_the_handler_is_stopped_at_the_deadl"
+                "ine"
+            ),
+            ".needed",
+            (
+                RENEWAL,
+                "self._stop_at_deadline = not platform_kills_at_deadline()",
+                "self._stop_at_deadline = False",
+            ),
+        ),
+    ),
+    # Renewal.
+    rule(
+        "A lease is renewed at a third of it.",
+        removal(
+            "core/test_renewal.py::test_a_lease_is_renewed_at_a_third_of_it",
+            "Right contains one more item: 'Renew'",
+            (RENEWAL, "else duration / 3", "else duration / 1.5"),
+        ),
+    ),
+    rule(
+        "A renewal that failed is tried again.",
+        removal(
+            "core/test_renewal.py::test_a_failed_renewal_is_tried_again_until_the_leases_end",
+            "assert 1 >= 5",
+            (
+                RENEWAL,
+                "self._due = self._clock.monotonic() + self._backoff.delay()",
+                "self._due = inf",
+            ),
+        ),
+    ),
+    rule(
+        "A process that was frozen past its lease's end sends nothing when it wakes up.",
+        removal(
+            "core/test_renewal.py::test_a_frozen_process_sends_nothing_when_it_wakes_up",
+            "assert 0.0 is None",
+            (RENEWAL, "        if lease.lost:\n            return None\n", ""),
+            (RENEWAL, "        if left <= 0:\n", "        if left <= -1e9:\n"),
+            (RENEWAL, "        if left < lease._timeout:\n", "        if left < -1e9:\n"),
+            (LEASE, "        self.check()\n        sent =", "        sent ="),
+        ),
+    ),
+    rule(
+        "No request is sent that could hang beyond the lease's end.",
+        removal(
+            "core/test_renewal.py::test_no_request_is_sent_that_might_hang_beyond_the_end",
+            "+ 2.5) <= 29",
+            (RENEWAL, "        if left < lease._timeout:\n", "        if left < 0:\n"),
+        ),
+    ),
+    rule(
+        "Once the lease reaches the deadline there is nothing to renew.",
+        removal(
+            "core/test_renewal.py::test_renewals_end_when_the_lease_reaches_the_deadline",
+            "assert 2.0 is None",
+            (LEASE, "return self._term.is_over_at(self._ends.wall)", "return False"),
+        ),
+    ),
+    rule(
+        "The renewing thread ends with the handler.",
+        removal(
+            (
+                "core/test_singleton.py::TestTheLease::test_is_renewed_by_one_thread_that_ends_with_t"
+                "he_handler"
+            ),
+            "assert 2 == 1 + where 2 = <function active_count",
+            (RENEWAL, "            self._thread.join()\n", "            pass\n"),
+            (RENEWAL, "        self._stopping.set()\n", ""),
+        ),
+    ),
+    rule(
+        "One request takes a quarter of the lease at most.",
+        removal(
+            "stores/test_dynamodb.py::TestRequests::test_a_short_lease_gets_short_timeouts",
+            "assert (1.0 + 1.5) <= (3 / 4)",
+            (TERM, "(self.duration or inf) / 4", "(self.duration or inf)"),
+        ),
+    ),
+    # Losing it.
+    rule(
+        "A handler is interrupted before others may start.",
+        removal(
+            (
+                "stores/test_dynamodb.py::TestSilence::test_a_handler_is_stopped_before_its_lease_end"
+                "s"
+            ),
+            "assert -0.",
+            (RENEWAL, "else min(1.0, duration / 10)", "else -0.1"),
+        ),
+        simulation=Switch("ask_without_looking_at_the_clock", shows="was not told"),
+    ),
+    rule(
+        "Whoever swallows an interrupt is interrupted again.",
+        removal(
+            "core/test_interrupt.py::test_one_that_swallows_even_that_is_interrupted_again",
+            "Timeout (>20.0s)",
+            (
+                HOLD,
+                (
+                    "            self._interruption.delivered = False\n"
+                    "            return TIME_TO_CLEAN_UP"
+                ),
+                "            return TIME_TO_CLEAN_UP",
+            ),
+        ),
+    ),
+    rule(
+        "An interrupt is never raised in the package's own code.",
+        removal(
+            "core/test_interrupt.py::test_it_is_never_raised_in_the_packages_own_code",
+            "LeaseInterrupt: the lease is lost",
+            (INTERRUPT, "if not _is_ours(frame) and self.may_raise():", "if self.may_raise():"),
+        ),
+    ),
+    rule(
+        "A handler that returns although its lease was lost is no success.",
+        removal(
+            "core/test_interrupt.py::TestReport::test_the_handler_runs_on_and_can_look",
+            "DID NOT RAISE LeaseLostError",
+            (HOLD, "            raise self.lease._lost_error() from error\n", "            pass\n"),
+        ),
+    ),
+    # The handler's outcome, and failing closed.
+    rule(
+        "The lease is released on every way out.",
+        removal(
+            "core/test_singleton.py::TestTheHandler::test_releases_on_every_way_out",
+            "LeaseHeldError: lease 'x' is held until",
+            (
+                HOLD,
+                "        self._disarm()\n        self._finish(error)\n        if isinstance",
+                (
+                    "        self._disarm()\n        if error is None:\n"
+                    "            self._finish(error)\n        if isinstance"
+                ),
+            ),
+        ),
+    ),
+    rule(
+        "A release that fails does not replace the handler's exception.",
+        removal(
+            (
+                "core/test_singleton.py::TestTheHandler::test_keeps_its_exception_when_the_release_fa"
+                "ils_too"
+            ),
+            "LeaseStoreError: gone",
+            (HOLD, "with suppress(Exception):", "with suppress(ZeroDivisionError):"),
+        ),
+    ),
+    rule(
+        "Without an answer from the store the handler does not run.",
+        removal(
+            "core/test_acquire.py::TestAStoreThatFails::test_keeps_the_handler_from_running",
+            "must not run",
+            (
+                ACQUIRE,
+                (
+                    "            if not tries_left or term.time_left(clock.time()) < 2 * timeout:\n"
+                    "                raise\n"
+                ),
+                (
+                    "            if not tries_left:\n"
+                    "                return Lease(store, name=operation.name, "
+                    "owner=operation.owner, token=1, term=term, sent=sent, "
+                    "expires_at=operation.expires_at / 1000, timeout=timeout)\n"
+                ),
+            ),
+        ),
+    ),
+    rule(
+        "A reply that breaks off is no answer.",
+        removal(
+            "stores/test_dynamodb.py::TestCutReplies::test_of_an_acquire_a_renewal_and_a_release",
+            "Right contains",
+            (
+                DYNAMODB,
+                "if not row or not self._rows.is_result(operation, row):",
+                "if operation.wants_row and not row:",
+            ),
+        ),
+    ),
+    rule(
+        "The TTL is in seconds, and days away.",
+        removal(
+            "stores/test_dynamodb.py::TestRequests::test_the_ttl_is_in_seconds_and_days_away",
+            "Expected: 604830",
+            (
+                DYNAMODB,
+                "operation.in_use_until // 1000 + self._retention",
+                "operation.in_use_until + self._retention",
+            ),
+        ),
+        model=Constant("RetainsRow", breaks="TokensRise"),
+    ),
+    # Names.
+    rule(
+        "A key cannot reach another lease.",
+        removal(
+            "core/test_singleton.py::TestBadArguments::test_name",
+            "DID NOT RAISE LeaseConfigError",
+            (NAME, 'if "#" in base:', 'if "#" in base[:0]:'),
+        ),
+    ),
+    rule(
+        "An event without the key never gets a shared lease.",
+        removal(
+            "core/test_singleton.py::TestKeys::test_a_missing_one_is_never_a_shared_lease",
+            "DID NOT RAISE LeaseConfigError",
+            (
+                NAME,
+                "if isinstance(value, str) and value.strip():",
+                "if value is None:\n        return ''\n    if isinstance(value, str):",
+            ),
+        ),
+    ),
+    # Telling of it.
+    rule(
+        "What an observer raises goes nowhere.",
+        removal(
+            (
+                "core/test_observer.py::TestObservers::test_what_one_raises_is_logged_and_goes_nowher"
+                "e"
+            ),
+            "ZeroDivisionError: acquired",
+            (
+                OBSERVER,
+                "except Exception:\n            logger()",
+                "except OSError:\n            logger()",
+            ),
+        ),
+    ),
+    rule(
+        "Contention never warns.",
+        removal(
+            "core/test_observer.py::TestLogs::test_contention_never_warns",
+            "assert {20, 30} <= {10, 20}",
+            (LOGS, '"skipped": INFO', '"skipped": WARNING'),
+        ),
+    ),
+    rule(
+        "A loss is told, and once.",
+        removal(
+            "core/test_observer.py::TestEvents::test_of_a_loss_once",
+            "first extra item: 'lost'",
+            (LEASE, "self._loss_is_told = True", "self._loss_is_told = False"),
+        ),
+    ),
+    rule(
+        "A holder that died is named by who takes over from it, and a lost reply names nobody.",
+        removal(
+            "core/test_observer.py::TestEvents::test_a_lost_reply_makes_nobody_dead",
+            ".taken_from",
+            (ACQUIRE, "None if record.taken_from == record.owner else record", "record"),
+        ),
+    ),
+    rule(
+        "Metrics have the lease's name as a dimension, and never the key.",
+        removal(
+            (
+                "core/test_observer.py::TestMetrics::test_there_are_some_in_lambda_and_for_a_namespac"
+                "e"
+            ),
+            "me #key'",
+            (METRICS, 'event.lease.partition("#")[0]', "event.lease"),
+        ),
+    ),
+    rule(
+        "A period of skips only has no run.",
+        removal(
+            "platform/test_telemetry.py::test_a_skip",
+            "assert [1.0, 1.0] == [0, 1]",
+            (METRICS, 'yield "Acquired", "Count", 0', 'yield "Acquired", "Count", 1'),
+        ),
+    ),
+)

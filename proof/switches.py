@@ -1,0 +1,109 @@
+"""The package without one of its rules, for the simulation: each function breaks a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import NamedTuple
+
+from lambda_singleton import LeaseRecord
+from lambda_singleton._clock import Instant, milliseconds
+from lambda_singleton._holding.renewal import Renewal
+from lambda_singleton._holding.tenure import Tenure
+from lambda_singleton._protocol.operations import Acquire, Release, Renew
+from lambda_singleton._protocol.term import Term
+from lambda_singleton._protocol.waiting import Waiting
+
+
+class Broken(NamedTuple):
+    """What to put in the place of an attribute."""
+
+    owner: type
+    attribute: str
+    replacement: object
+
+
+SWITCHES: dict[str, Broken] = {}
+
+_allows, _apply = Acquire.allows, Acquire.apply
+_silent_in: property = Waiting._silent_in  # type: ignore[assignment]
+
+
+def _replaces(owner: type, attribute: str) -> Callable[[Callable[..., object]], object]:
+    """Register a function, under its own name, as what breaks an attribute."""
+
+    def register(function: Callable[..., object]) -> object:
+        is_property = isinstance(vars(owner)[attribute], property)
+        replacement = property(function) if is_property else function
+        SWITCHES[function.__name__] = Broken(owner, attribute, replacement)
+        return function
+
+    return register
+
+
+@_replaces(Renew, "allows")
+def renew_may_lower(self: Renew, record: LeaseRecord | None) -> bool:
+    return record is not None and record.owner == self.owner
+
+
+@_replaces(Renew, "allows")
+def renew_without_owner(self: Renew, record: LeaseRecord | None) -> bool:
+    return record is not None
+
+
+@_replaces(Acquire, "allows")
+def acquire_may_lower(self: Acquire, record: LeaseRecord | None) -> bool:
+    return _allows(self, record) or (record is not None and record.owner == self.owner)
+
+
+@_replaces(Acquire, "allows")
+def acquire_without_skew(self: Acquire, record: LeaseRecord | None) -> bool:
+    over = record is not None and milliseconds(record.expires_at or 0) <= self.now
+    return _allows(self, record) or over
+
+
+@_replaces(Acquire, "allows")
+def acquire_waits_for_a_release(self: Acquire, record: LeaseRecord | None) -> bool:
+    return _allows(self, record) and (record is None or record.owner in (None, self.owner))
+
+
+@_replaces(Release, "allows")
+def release_without_owner(self: Release, record: LeaseRecord | None) -> bool:
+    return record is not None
+
+
+@_replaces(Acquire, "apply")
+def token_from_the_clock(self: Acquire, record: LeaseRecord | None) -> LeaseRecord:
+    return _apply(self, None)
+
+
+@_replaces(Acquire, "apply")
+def token_not_from_the_clock(self: Acquire, record: LeaseRecord | None) -> LeaseRecord:
+    return _apply(self, record or LeaseRecord(self.name, 0))
+
+
+@_replaces(Term, "_latest")
+def no_grace_for_the_kill(self: Term) -> float:
+    return inf if self.deadline is None else self.deadline
+
+
+@_replaces(Term, "_latest")
+def a_lease_beyond_the_deadline(self: Term) -> float:
+    return inf if self.deadline is None else self.deadline + 60
+
+
+@_replaces(Tenure, "extend")
+def count_from_the_reply(self: Tenure, sent: object, expires_at: float) -> None:
+    now = Instant.now(self.store.clock)
+    self._ends = Instant(now.wall + 3600, now.monotonic + (self.term.duration or 0))
+
+
+@_replaces(Waiting, "_silent_in")
+def half_an_observation(self: Waiting) -> float:
+    duration = 0.0 if self.record is None else self.record.duration or 0.0
+    return float(_silent_in.__get__(self)) - duration / 2 - self._clock_skew
+
+
+@_replaces(Renewal, "stop_in")
+def ask_without_looking_at_the_clock(self: Renewal) -> float:
+    return 1.0
