@@ -27,13 +27,13 @@ from lambda_singleton import (
     MemoryStore,
     _backoff,
 )
+from lambda_singleton._events.logger import logger
 from lambda_singleton._holding import renewal
 from lambda_singleton._holding.acquire import acquire
 from lambda_singleton._holding.lease import Lease
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.steps import run
 from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._logger import logger
 from lambda_singleton._protocol import waiting
 from lambda_singleton._protocol.operations import Operation
 from lambda_singleton._protocol.store import Reply

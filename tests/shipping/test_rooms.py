@@ -10,6 +10,7 @@ Function-level imports and those for the type checker are arrows like any other.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -22,7 +23,7 @@ import sloc
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 
-GROUND = {"_backoff", "_clock", "_errors", "_logger", "_switch"}
+GROUND = {"_backoff", "_clock", "_errors", "_switch"}
 MIDDLE = {"_protocol", "_events"}
 SIDES = {"_stores", "_holding"}
 MOST_ROOMS = 18
@@ -129,7 +130,7 @@ def private_names(module: str) -> Iterator[str]:
             isinstance(node, ast.Attribute)
             and is_private(node.attr)
             and node.attr not in own
-            and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+            and ast.unparse(node.value) not in {"self", "cls"} | sys.stdlib_module_names
         ):
             yield ast.unparse(node)
 

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from lambda_singleton import DynamoDBStore, singleton
-from lambda_singleton._holder import MOST_BYTES, describe_holder
+from lambda_singleton._invocation import MOST_BYTES, describe_holder
 
 from ..fakes import Context
 

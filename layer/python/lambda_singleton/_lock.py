@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ._clock import seconds
 from ._environment import disabled_store, is_disabled, store_or_default
 from ._errors import LeaseConfigError, LeaseError
-from ._holder import describe_holder
 from ._holding.acquire import take, take_async
 from ._holding.hold import (
     Hold,
@@ -23,7 +22,7 @@ from ._holding.lease import Lease
 from ._holding.release import abandon
 from ._holding.tenure import Tenure
 from ._init import prepare_in_init
-from ._invocation import term_of
+from ._invocation import describe_holder, term_of
 from ._protocol.name import check_name
 from ._protocol.store import LeaseStore
 

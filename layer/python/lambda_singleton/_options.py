@@ -6,10 +6,9 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from ._clock import LONGEST
 from ._environment import disabled_store, is_disabled
 from ._errors import LeaseHeldError, RefusalReason
-from ._holder import describe_holder
 from ._holding.hold import Hold, OnLost
 from ._holding.tenure import Tenure
-from ._invocation import term_of
+from ._invocation import describe_holder, term_of
 from ._protocol.store import LeaseStore
 from ._protocol.term import Term
 

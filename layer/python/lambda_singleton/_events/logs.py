@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._clock import utc
-from .._logger import logger
 from .event import LeaseEvent
+from .logger import logger
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from functools import cache
 
 from .._errors import LeaseConfigError
-from .._logger import logger
 from .event import LeaseEvent
+from .logger import logger
 
 #: Is called with every event, in the thread where it happens: also in the one that renews.
 Observer = Callable[[LeaseEvent], object]

@@ -13,8 +13,8 @@ from .._errors import (
     LeaseStoreError,
 )
 from .._events.event import LeaseEvent
+from .._events.logger import logger
 from .._events.observers import prepare, tell
-from .._logger import logger
 from .._protocol.operations import Acquire, TakeTicket
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore

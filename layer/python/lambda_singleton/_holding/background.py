@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from .._logger import logger
+from .._events.logger import logger
 
 
 def in_background(

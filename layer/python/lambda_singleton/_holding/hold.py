@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
-from .._logger import logger
+from .._events.logger import logger
 from .acquire import take, take_async
 from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread

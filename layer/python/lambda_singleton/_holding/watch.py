@@ -9,7 +9,7 @@ from math import inf
 from time import monotonic
 
 from .._errors import LeaseError
-from .._logger import logger
+from .._events.logger import logger
 from .interrupt import Interruption
 from .release import give_back
 from .renewal import Renewal

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._errors import LeaseConfigError
-from .._logger import logger
+from .._events.logger import logger
 from .._protocol.term import REQUEST_TIMEOUT
 
 if TYPE_CHECKING:

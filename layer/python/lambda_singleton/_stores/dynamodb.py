@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._clock import Clock, seconds
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
-from .._logger import logger
+from .._events.logger import logger
 from .._protocol.name import check_name
 from .._protocol.operations import Operation
 from .._protocol.record import LeaseRecord

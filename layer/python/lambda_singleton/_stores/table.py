@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._errors import LeaseConfigError
-from .._logger import logger
+from .._events.logger import logger
 from .rows import Rows
 
 if TYPE_CHECKING:
