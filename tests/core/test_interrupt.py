@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from lambda_singleton import (
     singleton,
 )
 from lambda_singleton._holding.hold import Hold
-from lambda_singleton._holding.interrupt import MainThreadInterruption
+from lambda_singleton._holding.interrupt import MainThreadInterruption, ThreadInterruption
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._holding.watch import RESEND, Watch
@@ -237,6 +238,46 @@ def test_it_is_never_raised_in_the_packages_own_code() -> None:
         assert interruption.was_delivered()
     finally:
         interruption.disarm()
+
+
+@pytest.mark.parametrize(
+    ("module", "is_raised"), [("lambda_singleton._any", False), ("handler", True)]
+)
+def test_in_a_thread_it_is_not_raised_in_the_packages_own_code_either(
+    module: str, is_raised: bool
+) -> None:
+    armed, sent, raised = threading.Event(), [False], [False]
+    made: list[ThreadInterruption] = []
+
+    def spin(sent: list[bool]) -> None:
+        while not sent[0]:
+            pass
+        # The exception arrives between any two of these.
+        for _ in range(1000):
+            pass
+
+    busy = FunctionType(spin.__code__, {"__name__": module, "range": range})
+
+    def run() -> None:
+        interruption = ThreadInterruption("x", "owner", None)
+        made.append(interruption)
+        interruption.arm()
+        armed.set()
+        try:
+            busy(sent)
+        except LeaseInterrupt:
+            raised[0] = True
+        interruption.disarm()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    armed.wait(10)
+    while sys._current_frames()[thread.ident or 0].f_code is not spin.__code__:
+        time.sleep(0.001)
+    made[0].send()
+    sent[0] = True
+    thread.join(10)
+    assert raised == [is_raised]
 
 
 class Deaf:

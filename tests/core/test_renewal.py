@@ -10,12 +10,13 @@ from lambda_singleton import Lease, LeaseStoreError, Lock, MemoryStore
 from lambda_singleton._holding.acquire import take
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
+from lambda_singleton._invocation import term_of
 from lambda_singleton._protocol.operations import Operation
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 from proof.simulation import look
 
-from ..fakes import START, FakeClock, FaultyStore
+from ..fakes import START, Context, FakeClock, FaultyStore
 
 
 @pytest.fixture
@@ -217,6 +218,24 @@ class TestManagedInstances:
         play(lease, clock, renewal=renewal, until=70)
         assert lease.loss is not None
         assert clock.now == pytest.approx(60, abs=0.01)
+
+    @pytest.mark.parametrize(
+        ("initialization", "stops"),
+        [("lambda-managed-instances", True), ("on-demand", False), (None, False)],
+    )
+    def test_are_known_by_how_they_initialise(
+        self,
+        store: FaultyStore,
+        monkeypatch: pytest.MonkeyPatch,
+        initialization: str | None,
+        stops: bool,
+    ) -> None:
+        monkeypatch.delenv("AWS_LAMBDA_INITIALIZATION_TYPE", raising=False)
+        if initialization is not None:
+            monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", initialization)
+        term = term_of(Context(60_000), store, duration=None, min_hold=0)
+        assert term.stop_at_deadline is stops
+        assert not term_of(None, store, duration=30, min_hold=0).stop_at_deadline
 
     def test_also_before_the_next_renewal(
         self, store: FaultyStore, clock: FakeClock, without_jitter: None
