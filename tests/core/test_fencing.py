@@ -150,16 +150,179 @@ def test_the_callers_own_request_is_not_changed() -> None:
     assert repr(request) == before
 
 
+ITEM = {"id": "a"}
+
+
+@pytest.mark.parametrize("token", ["7", True, None, 7.0, -1, 2**63])
+def test_only_a_lease_or_its_token_fences(token: Any) -> None:
+    with pytest.raises(LeaseConfigError, match="takes a lease or its token"):
+        fenced(token, Item=ITEM)
+
+
 @pytest.mark.parametrize(
-    ("token", "request_"),
+    "request_",
     [
-        ("7", {"Item": {}}),
-        (True, {"Item": {}}),
-        (None, {"Item": {}}),
-        (7, {}),
-        (7, {"Item": {}, "ConditionExpression": Attr("a").exists()}),
+        {},
+        {"Item": {}},
+        {"Item": None},
+        {"Item": ITEM, "Key": ITEM},
+        {"Item": ITEM, "ConditionExpression": Attr("a").exists()},
+        {"Key": ITEM, "UpdateExpression": None},
+        {"Key": ITEM, "AttributeUpdates": {"a": {"Value": 1, "Action": "PUT"}}},
+        {"Item": ITEM, "Expected": {"a": {"Exists": False}}},
+        {"Item": ITEM, "ConditionalOperator": "OR"},
+        {"Key": ITEM, "ReturnValues": "ALL_NEW"},
+        {"Item": ITEM, "ExpressionAttributeNames": {"#lease_fence": "a"}},
+        {"Item": ITEM, "ExpressionAttributeValues": {":lease_fence": 99}},
+        {"Item": ITEM, "ConditionExpression": "a = :lease_fence"},
+        {"Key": ITEM, "UpdateExpression": "SET a = #lease_fence"},
+        {"Key": ITEM, "UpdateExpression": "SET fence = :a"},
+        {"Key": ITEM, "UpdateExpression": "REMOVE #f", "ExpressionAttributeNames": {"#f": "fence"}},
+        {"Key": ITEM, "attribute": "id"},
+        {"Item": ITEM, "attribute": "id"},
+        {"Item": ITEM, "attribute": ""},
+        {
+            "Item": ITEM,
+            "ExpressionAttributeNames": {"#lease_fence": "fence"},
+            "ExpressionAttributeValues": {":lease_fence": 7},
+        },
     ],
 )
-def test_misuse_is_told(token: Any, request_: dict[str, Any]) -> None:
-    with pytest.raises(LeaseConfigError, match="fenced"):
-        fenced(token, **request_)
+def test_what_cannot_be_guarded_is_refused(request_: dict[str, Any]) -> None:
+    with pytest.raises(LeaseConfigError, match=r"fenced\(\)"):
+        fenced(7, **request_)
+
+
+#: Each talks its way out of the parentheses around it, or is nothing that DynamoDB reads.
+UNREADABLE = [
+    "a = :x) OR (b = :y",
+    "attribute_exists(id)) OR (attribute_exists(id)",
+    ") OR (",
+    "(a = :x",
+    "a = :x)",
+    "(a = :x)) OR ((a = :x)",
+    "",
+    " ",
+    "a = :x # (",
+    "a = :x -- )",
+    "a = :x /* ) */",
+    "a = ')'",
+    'a = ")"',
+    "a\u00a0= :x",
+    "é = :x",
+    "a = :x; b",
+    "a \\) OR (b",
+    "a = :x\0",
+]
+
+
+@pytest.mark.parametrize("condition", UNREADABLE)
+def test_a_condition_that_is_none_is_refused(condition: str) -> None:
+    with pytest.raises(LeaseConfigError, match="cannot read this ConditionExpression"):
+        fenced(7, Item=ITEM, ConditionExpression=condition)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        *UNREADABLE,
+        "a = :x",
+        "SET a = :x SET b = :x",
+        "set a = :x SeT b = :x",
+        "SET",
+        "REMOVE set SET a = :x",
+        "REMOVE a.set",
+        "REMOVE a, b,",
+        "SET , a = :x",
+        "SET a =",
+        "SET a = :x) REMOVE (b",
+    ],
+)
+def test_an_update_that_is_none_is_refused(update: str) -> None:
+    with pytest.raises(LeaseConfigError, match="cannot read this UpdateExpression"):
+        fenced(7, Key=ITEM, UpdateExpression=update)
+
+
+@pytest.mark.parametrize(
+    ("own", "whole"),
+    [
+        ("a = :x", "(a = :x) AND {}"),
+        ("a = :x OR b = :x", "(a = :x OR b = :x) AND {}"),
+        # DynamoDB refuses redundant parentheses.
+        ("(a = :x OR b = :x)", "(a = :x OR b = :x) AND {}"),
+        (" ( a = :x ) ", " ( a = :x )  AND {}"),
+        ("(a = :x) OR (b = :x)", "((a = :x) OR (b = :x)) AND {}"),
+        ("NOT (a = :x)", "(NOT (a = :x)) AND {}"),
+        ("attribute_exists(a)", "(attribute_exists(a)) AND {}"),
+    ],
+)
+def test_a_condition_gets_the_parentheses_that_it_needs(own: str, whole: str) -> None:
+    fence = fenced(7, Item=ITEM)["ConditionExpression"]
+    guarded = fenced(7, Item=ITEM, ConditionExpression=own)
+    assert guarded["ConditionExpression"] == whole.format(fence)
+
+
+#: Conditions that hold for an item with `a` = 1 and without `b`.
+CONDITIONS = [
+    "a = :x",
+    "(a = :x)",
+    "(a = :x OR b = :x)",
+    "b = :x OR a = :x",
+    "(a = :x) OR (b = :x)",
+    "((a = :x) OR (b = :x))",
+    "NOT (a <> :x)",
+    "NOT b = :x",
+    "attribute_exists(a) AND a = :x",
+    "attribute_not_exists(b) AND (a = :x OR b = :x)",
+    "a IN (:x, :x)",
+    "a BETWEEN :x AND :x OR a = :x",
+    "size(m.l[0]) > :x OR a=:x",
+    "#a\t=\n:x",
+    "m . #a = :x Or a >= :x",
+]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_old_tokens_are_refused_beside_every_condition(
+    condition: str, client: Any, guarded: str, name: str
+) -> None:
+    key = {"id": {"S": name}}
+    a: dict[str, Any] = {"ExpressionAttributeValues": {":x": {"N": "1"}}}
+    if "#a" in condition:
+        a["ExpressionAttributeNames"] = {"#a": "a"}
+    item = key | {"a": {"N": "1"}}
+    client.put_item(**fenced(9, TableName=guarded, Item=item))
+    low = {"TableName": guarded, "ConditionExpression": condition, **a}
+    for write, more in (
+        (client.put_item, {"Item": item}),
+        (client.update_item, {"Key": key, "UpdateExpression": "REMOVE b SET c = :x"}),
+        (client.update_item, {"Key": key, "UpdateExpression": "ADD n :x"}),
+        (client.delete_item, {"Key": key}),
+    ):
+        with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+            write(**fenced(8, **low, **more))
+    client.update_item(**fenced(9, **low, Key=key, UpdateExpression="set c = :x"))
+    client.put_item(**fenced(10, **low, Item=item))
+    assert client.get_item(TableName=guarded, Key=key)["Item"]["fence"] == {"N": "10"}
+
+
+def test_a_resources_own_client_takes_the_form_of_its_values(
+    resource: Any, guarded: str, name: str
+) -> None:
+    client = resource.meta.client
+    client.put_item(**fenced(9, TableName=guarded, Item={"id": name}))
+    assert resource.get_item(Key={"id": name})["Item"]["fence"] == 9
+    with pytest.raises(ClientError, match="ConditionalCheckFailed"):
+        client.put_item(**fenced(8, TableName=guarded, Item={"id": name}))
+
+
+def test_an_item_that_was_read_can_be_written_back(resource: Any, name: str) -> None:
+    resource.put_item(**fenced(5, Item={"id": name}))
+    item = resource.get_item(Key={"id": name})["Item"]
+    resource.put_item(**fenced(6, Item=item))
+    assert resource.get_item(Key={"id": name})["Item"]["fence"] == 6
+
+
+def test_an_attribute_of_that_name_further_in_is_the_callers() -> None:
+    request = fenced(7, Key=ITEM, UpdateExpression="SET a.fence = :x")
+    assert request["UpdateExpression"] == "SET #lease_fence = :lease_fence, a.fence = :x"
