@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from itertools import pairwise
@@ -318,6 +319,46 @@ class TestList:
         for arguments in (["list"], ["show", "a"], ["show", "b"], ["show", "a", "--json"]):
             assert command(*arguments) == 0
         assert "9999-12-31" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        "moment",
+        [
+            "0001-01-01T00:00:00+14:00",
+            "0001-01-01T00:00:00",
+            "1969-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999999-14:00",
+            "9999-12-31T23:59:59.999999Z",
+            "9999-12-31T23:59:59.999999",
+        ],
+    )
+    @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+    def test_a_time_that_cannot_be_written_is_none(
+        self,
+        moment: str,
+        zone: str,
+        command: Command,
+        store: DynamoDBStore,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        take(store, "ledger")
+        odd = {"M": {"acquired_at": {"S": moment}}}
+        run = {"M": {"started": {"S": moment}, "ended": {"S": moment}, "outcome": {"S": "lost"}}}
+        held = {"owner": {"S": "o"}, "expires_at_ms": {"N": "253402300799999"}}
+        put(store, id={"S": "held"}, token={"N": "1"}, holder=odd, last_run=run, **held)
+        put(store, id={"S": "free"}, token={"N": "1"}, holder=odd, last_run=run)
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            for arguments in (["list"], ["list", "--json"], ["show", "held"], ["show", "free"]):
+                assert command(*arguments) == 0
+            assert command("release", "held", "--yes") == 0
+        finally:
+            monkeypatch.delenv("TZ")
+            time.tzset()
+        shown = capsys.readouterr()
+        assert shown.out.count("ledger") == 2, "nobody is blinded"
+        assert "held is released" in shown.out
 
 
 class TestState:

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from lambda_singleton._clock import epoch, milliseconds, utc
+from lambda_singleton._clock import LATEST, epoch, milliseconds, utc
 from lambda_singleton._protocol.record import LeaseRecord
 from lambda_singleton._protocol.store import LeaseStore
-
-#: A row may name any time up to the end of the year 9999; no later one can be written.
-_LATEST = 253_402_300_799.0
 
 #: An acquisition's two times are rounded in different ways, in seconds.
 _ROUNDING = 0.002
@@ -92,7 +89,7 @@ class Status:
         if self.until is None or self.state is State.DEAD:
             return None
         skew = 0.0 if self.record.owner is None else self.clock_skew
-        return min(_LATEST, self.until + skew)
+        return min(LATEST, self.until + skew)
 
     @property
     def renewed(self) -> float | None:

@@ -7,6 +7,9 @@ from ._errors import LeaseConfigError
 #: A crashed holder may block a name this long: more is taken for a mistake in units.
 LONGEST = 86_400.0
 
+#: The last second of the year 9999: no later time can be written, nor told to the millisecond.
+LATEST = 253_402_300_799.0
+
 
 class Clock(Protocol):
     """The part of the `time` module that a lease needs. The module itself is the default."""
@@ -65,13 +68,16 @@ def utc(epoch_seconds: float) -> str:
 
 
 def epoch(text: str | None) -> float | None:
-    """Read such a time; None if it is none."""
-    from datetime import datetime
+    """Read such a time; None if it is none, or one that `utc` could not write."""
+    from datetime import UTC, datetime
 
     try:
-        return datetime.fromisoformat(text or "").timestamp()
+        moment = datetime.fromisoformat(text or "")
     except ValueError:
         return None
+    # Read as local time, one near the calendar's ends has no timestamp.
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return seconds if 0 <= seconds <= LATEST + 0.999 else None
 
 
 def provable_offset(store_time: float, sent: float, received: float) -> float:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from lambda_singleton._clock import LONGEST, utc
+from lambda_singleton._clock import LATEST, LONGEST, epoch, utc
 
 Facts = dict[str, str]
-
-#: The end of the year 9999, as for the times of a row.
-LATEST = 253_402_300_799.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +90,7 @@ def _object(text: object) -> dict[str, Any]:
 
 def _moment(value: object) -> float | None:
     if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        value = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return epoch(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if 0 <= value <= LATEST else None

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from .._clock import LATEST, milliseconds
 from .._protocol.operations import Operation, Value
 from .._protocol.record import LeaseRecord
 
-# What a row may say. A later time than the year 9999's end cannot be shown, nor told to the
-# millisecond by a float. DynamoDB's numbers go on after that token, but 64 bits elsewhere do not.
-_LAST_MOMENT = 253_402_300_799_999
+# What a row may say. DynamoDB's numbers go on after that token, but 64 bits elsewhere do not.
+_LAST_MOMENT = milliseconds(LATEST) + 999
 _LAST_TOKEN = 2**63 - 1
 
 #: The attributes of a row that the protocol names itself.
