@@ -16,7 +16,7 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
     """Return what gives the full name for an event and a context."""
     base = check_name(name)
     if "#" in base:
-        raise LeaseConfigError(f"a lease's name must not contain '#', but {base!r} does")
+        raise LeaseConfigError(f"a lease's name must not contain '#', but {quoted(base)} does")
     if key is None:
         return lambda event, context: base
     if isinstance(key, str):
@@ -32,7 +32,7 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
         except Exception as error:
             # The text of a JMESPathError quotes the event, which is nobody else's to read.
             raise LeaseConfigError(
-                f"the key {key!r} of lease {base!r} could not be computed from the event:"
+                f"the key {key!r} of lease {quoted(base)} could not be computed from the event:"
                 f" {type(error).__name__}"
             ) from (error if callable(key) else None)
         # The first '#' ends the name, so that no key can reach another lease.
@@ -68,6 +68,6 @@ def _scalar(name: str, key: Key, value: object) -> str:
         with suppress(ValueError):
             return json.dumps(value, allow_nan=False)
     raise LeaseConfigError(
-        f"the key {key!r} of lease {name!r} must give a non-empty str, a bool or a finite number"
-        f" for every event, not this {type(value).__name__}"
+        f"the key {key!r} of lease {quoted(name)} must give a non-empty str, a bool or a finite"
+        f" number for every event, not this {type(value).__name__}"
     )

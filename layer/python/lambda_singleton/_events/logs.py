@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._clock import utc
+from .._text import fact, in_words, plain, quoted, told
 from .event import LeaseEvent
 from .logger import logger
 
@@ -30,14 +31,15 @@ def log(event: LeaseEvent) -> None:
     # Somebody died without releasing it: worth a look, though all is well now.
     level = WARNING if event.taken_from else _LEVELS[event.kind]
     if logger().isEnabledFor(level):
-        logger().log(level, "%s", _encodable(_sentence(event)), extra=_fields(event))
+        logger().log(level, "%s", _sentence(event), extra=_fields(event))
 
 
 def _sentence(event: LeaseEvent) -> str:
-    lease = f"lease {event.lease!r}"
+    lease = f"lease {quoted(event.lease)}"
     match event.kind:
         case "acquired":
-            how = f"taken over from a dead holder, {event.taken_from}" if event.taken_from else ""
+            dead = event.taken_from
+            how = f"taken over from a dead holder, {fact(dead)}" if dead else ""
             waited = f" after {event.waited:.3f} s of waiting" if event.waited else ""
             return f"{lease} {how or 'acquired'} with token {event.token}{waited}"
         case "waiting":
@@ -45,24 +47,24 @@ def _sentence(event: LeaseEvent) -> str:
         case "skipped":
             return f"skipped: {lease} is {_holder(event)}"
         case "failed":
-            return f"{lease} was not acquired, nothing runs: {event.error}"
+            return f"{lease} was not acquired, nothing runs: {_error(event)}"
         case "renewed":
             return f"{lease} renewed until {utc(event.until or 0)}"
         case "renewal_failed":
-            return f"{lease} was not renewed, trying again: {event.error}"
+            return f"{lease} was not renewed, trying again: {_error(event)}"
         case "lost":
-            return f"{lease} (token {event.token}) is lost: {event.reason}"
+            return f"{lease} (token {event.token}) is lost: {plain(str(event.reason))}"
         case "released":
             return f"{lease} released after {event.held or 0:.3f} s: {event.outcome}"
         case "release_failed":
-            return f"{lease} could not be released and ends by itself: {event.error}"
+            return f"{lease} could not be released and ends by itself: {_error(event)}"
         case "forced":
             return f"{lease} was released by force: its token is {event.token} now"
 
 
 def _holder(event: LeaseEvent) -> str:
     until = "" if event.held_until is None else f" until {utc(event.held_until)}"
-    who = ", ".join(f"{key} {value}" for key, value in (event.holder or {}).items())
+    who = in_words(event.holder or {})
     return f"held{until}" + (f" by {who}" if who else "")
 
 
@@ -75,10 +77,9 @@ def _fields(event: LeaseEvent) -> dict[str, Any]:
         fields[length] = None if fields[length] is None else round(fields[length], 6)
     fields["holder"] = None if event.holder is None else dict(event.holder)
     if event.error is not None:
-        fields["error"] = _encodable(f"{type(event.error).__name__}: {event.error}")
+        fields["error"] = f"{type(event.error).__name__}: {_error(event)}"
     return {field: value for field, value in fields.items() if value is not None}
 
 
-def _encodable(text: str) -> str:
-    # An error may quote bytes of the environment that are no UTF-8: a handler would lose the line.
-    return text.encode(errors="backslashreplace").decode()
+def _error(event: LeaseEvent) -> str:
+    return "" if event.error is None else told(event.error)

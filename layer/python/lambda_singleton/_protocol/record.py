@@ -3,6 +3,27 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+#: What a holder tells about itself, and a run about how it went. All else that a row may say of
+#: them is not read: whoever writes it would choose what others are shown.
+HOLDER_FACTS = (
+    "function",
+    "version",
+    "request_id",
+    "log_group",
+    "log_stream",
+    "region",
+    "host",
+    "process",
+    "acquired_at",
+)
+RUN_FACTS = ("started", "ended", "outcome")
+
+#: What is read of one such fact, in signs: AWS's own limit for the longest, a log group's name.
+LONGEST_FACT = 512
+
+#: What an owner's id may have, in signs.
+LONGEST_OWNER = 255
+
 
 class LeaseRecord(NamedTuple):
     """A row of the table, decoded. Times are epoch seconds, lengths are seconds.

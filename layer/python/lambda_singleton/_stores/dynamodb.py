@@ -15,10 +15,11 @@ from .._protocol.operations import Operation
 from .._protocol.record import LeaseRecord
 from .._protocol.store import Reply
 from .._protocol.term import REQUEST_TIMEOUT
+from .._text import quoted
 from .chosen import choose
 from .client import Clients, GivenClient, OwnClients
 from .force_release import force_release
-from .refusals import date_of, error_code, explain, not_a_lease, without_secrets
+from .refusals import date_of, error_code, explain, not_a_lease, reading, without_secrets
 from .rows import ATTRIBUTES, Rows
 from .table import TABLE, create_table
 
@@ -113,20 +114,34 @@ class DynamoDBStore:
         try:
             response = client.update_item(TableName=table, **request)
         except Exception as error:
-            refusal: Mapping[str, Any] = getattr(error, "response", None) or {}
+            refusal: Any = getattr(error, "response", None)
             if error_code(refusal) != "ConditionalCheckFailedException":
                 raise explain(error, table, "UpdateItem", operation.name) from without_secrets(
                     error
                 )
-            return Reply(
-                applied=False, record=self._decode(refusal.get("Item")), store_time=date_of(refusal)
-            )
+            with reading(table):
+                return self._refused(operation, refusal)
+        with reading(table):
+            return self._applied(operation, response)
+
+    def _applied(self, operation: Operation, response: Mapping[str, Any]) -> Reply:
         row = response.get("Attributes")
         if not row or not self._rows.is_result(operation, row):
             # boto3 makes nothing of a reply that breaks off, and says nothing.
-            raise LeaseStoreError(f"DynamoDB's reply for table {table!r} is not this request's")
+            raise self._of_another_request()
         record = self._decode(row) if operation.wants_row else None
         return Reply(applied=True, record=record, store_time=date_of(response))
+
+    def _refused(self, operation: Operation, refusal: Mapping[str, Any]) -> Reply:
+        record = self._decode(refusal.get("Item"))
+        if record is not None and record.name != operation.name:
+            raise self._of_another_request()
+        return Reply(applied=False, record=record, store_time=date_of(refusal))
+
+    def _of_another_request(self) -> LeaseStoreError:
+        return LeaseStoreError(
+            f"DynamoDB's reply for table {quoted(self._table)} is not this request's"
+        )
 
     def get(self, name: str) -> LeaseRecord | None:
         """Read the lease called `name`, consistently; None if there never was one.
@@ -139,7 +154,8 @@ class DynamoDBStore:
             response = client.get_item(TableName=table, Key=key, ConsistentRead=True)
         except Exception as error:
             raise explain(error, table, "GetItem") from without_secrets(error)
-        return self._decode(response.get("Item"))
+        with reading(table):
+            return self._decode(response.get("Item"))
 
     def records(self) -> Iterator[LeaseRecord]:
         """Read every lease in the table, passing over rows that are not leases.
@@ -150,20 +166,21 @@ class DynamoDBStore:
         table, client = self._table, self._full_client()
         try:
             for page in client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
-                for item in page["Items"]:
-                    if "token" not in item:
-                        continue
-                    try:
-                        record = self._decode(item)
-                    except LeaseConfigError as error:
-                        logger().warning("not listed: %s", error)
-                        continue
-                    if record is not None:
-                        yield record
+                with reading(table):
+                    records = [self._listed(item) for item in page["Items"] if "token" in item]
+                yield from filter(None, records)
         except LeaseError:
             raise
         except Exception as error:
             raise explain(error, table, "Scan") from without_secrets(error)
+
+    def _listed(self, item: Mapping[str, Any]) -> LeaseRecord | None:
+        # Whoever writes one row decides nothing about the others.
+        try:
+            return self._decode(item)
+        except LeaseConfigError as error:
+            logger().warning("not listed: %s", error)
+            return None
 
     def force_release(self, name: str) -> LeaseRecord:
         """Free a lease whoever holds it, and raise its token so that the holder is fenced.

@@ -8,6 +8,7 @@ from .._protocol.operations import ForceRelease
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._protocol.term import REQUEST_TIMEOUT
+from .._text import quoted
 
 
 def force_release(store: LeaseStore, name: str) -> LeaseRecord:
@@ -19,6 +20,6 @@ def force_release(store: LeaseStore, name: str) -> LeaseRecord:
     operation = ForceRelease(name=name, now=milliseconds(store.clock.time()))
     reply = store.execute(operation, timeout=REQUEST_TIMEOUT)
     if not reply.applied or reply.record is None:
-        raise LeaseConfigError(f"there is no lease {name!r} in {store!r}")
+        raise LeaseConfigError(f"there is no lease {quoted(name)} in {store!r}")
     tell(LeaseEvent("forced", name, store.clock.time(), token=reply.record.token))
     return reply.record

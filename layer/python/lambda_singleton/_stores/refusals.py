@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
+from .._text import ERROR, quoted, told
+from .._text import without_secrets as redacted
 from .failures import ExchangeError, RefusalError
 from .table import TABLE
 
@@ -36,8 +40,8 @@ _TRANSIENT_CODES = frozenset(
 def not_a_lease(table: str, name: str | None, why: Exception) -> LeaseConfigError:
     """Return the error for a row that somebody else wrote."""
     return LeaseConfigError(
-        f"row {name!r} of table {table!r} is not a lease's: {why}; remove it, or use a table of"
-        " leases only"
+        f"row {quoted(name)} of table {quoted(table)} is not a lease's: {told(why)}; remove it, or"
+        " use a table of leases only"
     )
 
 
@@ -54,23 +58,45 @@ def explain(error: Exception, table: str, action: str, name: str | None = None) 
 
     if isinstance(error, botocore.ClientError):
         return _refusal(error, table, action, name)
-    if without_secrets(error) is None:
+    if _was_being_read(error):
+        return unusable(error, table)
+    if _is_unbuilt(error):
         return _unsendable(table)
     if isinstance(error, botocore.ConnectionError | botocore.HTTPClientError):
-        return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
+        return LeaseStoreError(f"DynamoDB was not reached for table {quoted(table)}: {told(error)}")
     if isinstance(error, botocore.ChecksumError | botocore.IncompleteReadError):
-        return LeaseStoreError(f"DynamoDB's reply for table {table!r} broke off: {error}")
+        return LeaseStoreError(
+            f"DynamoDB's reply for table {quoted(table)} broke off: {told(error)}"
+        )
     if isinstance(error, botocore.CredentialRetrievalError | botocore.MetadataRetrievalError):
-        return LeaseStoreError(f"no credentials for table {table!r} just now: {error}")
+        return LeaseStoreError(f"no credentials for table {quoted(table)} just now: {told(error)}")
     if isinstance(error, botocore.BotoCoreError):
-        return LeaseConfigError(f"boto3 could not send {action} to table {table!r}: {error}")
-    # A reply that breaks off or makes no sense: nobody knows what was applied.
-    return LeaseStoreError(f"no usable reply for table {table!r}: {error!r}")
+        return LeaseConfigError(
+            f"boto3 could not send {action} to table {quoted(table)}: {told(error)}"
+        )
+    return unusable(error, table)
+
+
+@contextmanager
+def reading(table: str) -> Iterator[None]:
+    """Whatever cannot be read in a reply, whoever sent it, is a `LeaseStoreError`."""
+    try:
+        yield
+    except LeaseError:
+        raise
+    except Exception as error:
+        raise unusable(error, table) from without_secrets(error)
+
+
+def unusable(error: Exception, table: str) -> LeaseError:
+    """Return the error for a reply that breaks off or makes no sense: it may have been applied."""
+    said = f"{type(error).__name__}: {told(error)}"
+    return LeaseStoreError(f"no usable reply for table {quoted(table)}: {said}")
 
 
 def _unsendable(table: str) -> LeaseConfigError:
     return LeaseConfigError(
-        f"no request could be made to table {table!r}: look for stray characters in"
+        f"no request could be made to table {quoted(table)}: look for stray characters in"
         " AWS_ENDPOINT_URL, in the Region and in the credentials"
     )
 
@@ -79,8 +105,8 @@ def _unanswered(error: ExchangeError, table: str) -> LeaseError:
     if error.kind == "unsent":
         return _unsendable(table)
     if error.kind in ("unreached", "connect-timeout", "tls"):
-        return LeaseStoreError(f"DynamoDB was not reached for table {table!r}: {error}")
-    return LeaseStoreError(f"no usable reply for table {table!r}: {error}")
+        return LeaseStoreError(f"DynamoDB was not reached for table {quoted(table)}: {told(error)}")
+    return LeaseStoreError(f"no usable reply for table {quoted(table)}: {told(error)}")
 
 
 def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseError:
@@ -88,29 +114,30 @@ def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseErro
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     # A code that is a number: the refusal broke off before its reason.
     if code in _TRANSIENT_CODES or status >= 500 or status == 429 or code.isdigit():
-        return LeaseStoreError(f"DynamoDB could not serve table {table!r}: {error}")
+        return LeaseStoreError(f"DynamoDB could not serve table {quoted(table)}: {told(error)}")
     if code == "ResourceNotFoundException":
         return LeaseConfigError(
-            f"table {table!r} does not exist in this account and region: create it, or"
+            f"table {quoted(table)} does not exist in this account and region: create it, or"
             f" set {TABLE} to the name of the table of leases"
         )
     if code in ("AccessDeniedException", "AccessDenied"):
         return LeaseConfigError(
-            f"access denied: allow dynamodb:{action} on table {table!r} in the function's"
-            f" role ({error})"
+            f"access denied: allow dynamodb:{action} on table {quoted(table)} in the function's"
+            f" role ({told(error)})"
         )
     if re.search("Signature (expired|not yet current)", str(error)):
         return LeaseConfigError(
-            f"the local clock is minutes off DynamoDB's: synchronise it ({error})"
+            f"the local clock is minutes off DynamoDB's: synchronise it ({told(error)})"
         )
     if name is not None and code == "ValidationException" and re.search(_ROW_REJECTED, str(error)):
         return not_a_lease(table, name, error)
-    return LeaseConfigError(f"DynamoDB refused {action} on table {table!r}: {error}")
+    return LeaseConfigError(f"DynamoDB refused {action} on table {quoted(table)}: {told(error)}")
 
 
-def error_code(response: Mapping[str, Any]) -> str:
+def error_code(response: Any) -> str:
     """Return the code of a refusal; empty if the reply is none."""
-    return str(response.get("Error", {}).get("Code", ""))
+    error = response.get("Error") if isinstance(response, dict) else None
+    return str(error.get("Code", "")) if isinstance(error, dict) else ""
 
 
 def date_of(response: Any) -> float | None:
@@ -124,21 +151,37 @@ def _epoch(date: str | None) -> float | None:
 
     try:
         return parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
 def without_secrets(error: Exception) -> Exception | None:
-    """Return the error, but None if its text may contain a credential.
+    """Return the error to be chained, but None if its text may contain a credential, or is endless.
 
     That is where a header or an address could not be built: the error quotes it.
     """
+    said = str(error)
+    is_fit = len(said) <= ERROR and redacted(said) == said
     if isinstance(error, ExchangeError):
-        return None if error.kind == "unsent" else error
-    if isinstance(error, RefusalError):
-        return error
+        is_fit = is_fit and error.kind != "unsent"
+    elif "botocore" in sys.modules:
+        is_fit = is_fit and (_was_being_read(error) or not _is_unbuilt(error))
+    return error if is_fit else None
+
+
+def _is_unbuilt(error: Exception) -> bool:
     from botocore.exceptions import BotoCoreError, HTTPClientError
 
     cause = error.kwargs.get("error") if type(error) is HTTPClientError else error
-    unbuilt = isinstance(cause, ValueError | TypeError) and not isinstance(cause, BotoCoreError)
-    return None if unbuilt else error
+    return isinstance(cause, ValueError | TypeError) and not isinstance(cause, BotoCoreError)
+
+
+def _was_being_read(error: Exception) -> bool:
+    # botocore raises the same for a request that it cannot build and for a reply that it cannot
+    # read: only where it was at work tells the two apart.
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__") == "botocore.parsers":
+            return True
+        frame = frame.tb_next
+    return False

@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 
 from .._clock import LATEST, milliseconds
 from .._protocol.operations import Operation, Value
-from .._protocol.record import LeaseRecord
+from .._protocol.record import (
+    HOLDER_FACTS,
+    LONGEST_FACT,
+    LONGEST_OWNER,
+    RUN_FACTS,
+    LeaseRecord,
+)
 
 # What a row may say. DynamoDB's numbers go on after that token, but 64 bits elsewhere do not.
 _LAST_MOMENT = milliseconds(LATEST) + 999
@@ -75,14 +81,14 @@ class Rows(NamedTuple):
         return LeaseRecord(
             name=name,
             token=_number(item, "token", _LAST_TOKEN) or 0,
-            owner=_text(item, "owner"),
+            owner=_owner(item, "owner"),
             expires_at=None if expires_at is None else expires_at / 1000,
-            holder=_texts(item, "holder"),
-            last_run=_texts(item, "last_run"),
+            holder=_texts(item, "holder", HOLDER_FACTS),
+            last_run=_texts(item, "last_run", RUN_FACTS),
             duration=None if duration is None else duration / 1000,
             tickets=_number(item, "tickets", _LAST_TOKEN) or 0,
             served=_number(item, "served", _LAST_TOKEN) or 0,
-            taken_from=_text(item, "taken_from"),
+            taken_from=_owner(item, "taken_from"),
         )
 
 
@@ -115,17 +121,22 @@ def _number(item: Mapping[str, Any], attribute: str, most: int) -> int | None:
     return int(digits)
 
 
-def _text(item: Mapping[str, Any], attribute: str) -> str | None:
+def _owner(item: Mapping[str, Any], attribute: str) -> str | None:
     if attribute not in item:
         return None
-    if "S" not in item[attribute]:
-        raise ValueError(f"its {attribute} is not a string")
-    return str(item[attribute]["S"])
+    owner = item[attribute].get("S")
+    # It is sent back in conditions, and so cannot be cut.
+    if not isinstance(owner, str) or len(owner) > LONGEST_OWNER:
+        raise ValueError(f"its {attribute} is not a string of up to {LONGEST_OWNER} characters")
+    return owner
 
 
-def _texts(item: Mapping[str, Any], attribute: str) -> dict[str, str] | None:
+def _texts(
+    item: Mapping[str, Any], attribute: str, known: tuple[str, ...]
+) -> dict[str, str] | None:
     # Nothing is decided on these: what cannot be read is left out.
     described = item.get(attribute, {}).get("M")
     if described is None:
         return None
-    return {key: str(value["S"]) for key, value in described.items() if "S" in value}
+    facts = {key: described[key].get("S") for key in known if key in described}
+    return {key: text[:LONGEST_FACT] for key, text in facts.items() if isinstance(text, str)}

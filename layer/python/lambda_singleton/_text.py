@@ -1,0 +1,99 @@
+"""Text from outside, as people get to see it: in errors, log lines, skips, tables and pages.
+
+Whoever writes a row, sends an event or answers a request chooses what some of it says. In here it
+becomes text of one line and of bounded length, in which every sign can be seen: none moves a
+cursor, turns the direction of reading, forges a line of its own, or looks like another. What
+cannot be seen becomes an escape, and so does a backslash, so that an escape always is one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+#: What is shown of one text at most, in signs: of a name or another fact, and of an error.
+FACT, ERROR = 200, 1000
+
+# Printable for Python, but blank: DynamoDB and filters tell them apart, nobody else can.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0\U00013441\U00013442\U0001d159")
+_MARKS = ("Mn", "Me")
+
+# How much of an error is read at all, the least of a secret, and the least of a session token.
+_READ, _SECRET, _TOKEN = 65_536, 16, 200
+
+_CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN")
+
+
+def plain(text: str, most: int = FACT) -> str:
+    """Return the text in signs that can be seen, with its middle left out beyond `most` of them."""
+    if len(text) <= most and text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    if len(text) > 2 * most:
+        # No longer than it must be to see that something is left out.
+        text = text[:most] + text[-most - 1 :]
+    signs = [_visible(sign) for sign in text]
+    if sum(map(len, signs)) <= most:
+        return "".join(signs)
+    return f"{_fitting(signs, most // 2)}…{_fitting(signs[::-1], most - most // 2 - 1, back=True)}"
+
+
+def quoted(text: object, most: int = FACT) -> str:
+    """Return the text in quotes, for a sentence that is not its own."""
+    if not isinstance(text, str):
+        return plain(repr(text), most)
+    return "'{}'".format(plain(text, most).replace("'", r"\'"))
+
+
+def fact(text: str, most: int = FACT) -> str:
+    """Return a single word as it is, and anything else in quotes."""
+    shown = plain(text, most)
+    is_word = shown == text and text and not set(text) & set(" ,;'\"")
+    return text if is_word else quoted(text, most)
+
+
+def in_words(facts: Mapping[str, str]) -> str:
+    """Return facts as `function report, request_id 8a70d3c7`."""
+    return ", ".join(f"{plain(key)} {fact(value)}" for key, value in facts.items())
+
+
+def told(error: BaseException) -> str:
+    """Return what an error says, without credentials."""
+    return plain(without_secrets(str(error)), ERROR)
+
+
+def without_secrets(text: str) -> str:
+    """Leave out known credentials, a URL's user, and what is as long as a session token."""
+    import re
+
+    if len(text) > _READ:
+        # Half a secret at the end would not be found.
+        text = "".join(text[:_READ].rsplit(None, 1)[:-1]) + " …"
+    for name in _CREDENTIALS:
+        secret = os.environ.get(name, "")
+        # A dummy of a few letters, as tests use, may be a word of the text.
+        if len(secret) >= _SECRET:
+            text = text.replace(secret, "[secret]")
+    text = re.sub(r"(?<=//)[^/\s'\"]*@", "[secret]@", text)
+    return re.sub(r"[\w+/=%-]+", lambda run: "[secret]" if len(run[0]) >= _TOKEN else run[0], text)
+
+
+def _visible(sign: str) -> str:
+    if sign == "\\":
+        return r"\\"
+    if sign.isascii() and sign.isprintable():
+        return sign
+    from unicodedata import category
+
+    is_seen = sign.isprintable() and sign not in _BLANK and category(sign) not in _MARKS
+    return sign if is_seen else sign.encode("unicode_escape").decode()
+
+
+def _fitting(signs: list[str], room: int, *, back: bool = False) -> str:
+    """Return as many as fit, none of them cut."""
+    kept: list[str] = []
+    for sign in signs:
+        room -= len(sign)
+        if room < 0:
+            break
+        kept.append(sign)
+    return "".join(kept[::-1] if back else kept)
