@@ -17,7 +17,7 @@ from .commands import list as list_command
 from .commands import release, show, timeline, watch
 from .notices import Once, warnings_to
 from .parser import parser
-from .terminal_text import terminal_text
+from .terminal_text import message
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(options)
         sys.stdout.flush()
     except LeaseError as error:
-        print(f"lambda-singleton: {terminal_text(str(error))}", file=sys.stderr)
+        print(f"lambda-singleton: {message(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # Whoever read this has seen enough; Python would complain at exit.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .terminal_text import terminal_text
+from .terminal_text import message
 
 _logger = logging.getLogger("lambda_singleton")
 
@@ -18,7 +18,7 @@ class _Listener(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._tell(terminal_text(record.getMessage()))
+        self._tell(message(record.getMessage()))
 
 
 class Once:

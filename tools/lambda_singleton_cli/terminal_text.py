@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import unicodedata
 
+from lambda_singleton._text import plain, quoted
+
+__all__ = ["NOTHING", "clip", "message", "pad", "quoted", "terminal_text", "width_of"]
+
 #: What stands for a fact that nobody knows.
 NOTHING = "-"
 
+#: What is shown of one message at most, in signs.
+_MESSAGE = 4000
+
 
 def terminal_text(text: str) -> str:
-    """Write control and invisible characters as escapes.
+    """Write what cannot be seen as escapes, and leave out the middle of what is endless.
 
     Anybody who may write to the table chooses names and holders: none of them moves the cursor,
     sets a title, or turns the direction of reading.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
+    return plain(text, _MESSAGE)
+
+
+def message(text: str) -> str:
+    """Do the same for what the package says, which has its escapes already."""
+    return plain(text, _MESSAGE, is_escaped=True)
 
 
 def width_of(text: str) -> int:
@@ -44,6 +52,4 @@ def pad(text: str, width: int) -> str:
 
 
 def _cells(sign: str) -> int:
-    if unicodedata.combining(sign):
-        return 0
     return 2 if unicodedata.east_asian_width(sign) in "WF" else 1

@@ -9,7 +9,8 @@ cannot be seen becomes an escape, and so does a backslash, so that an escape alw
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 #: What is shown of one text at most, in signs: of a name or another fact, and of an error.
 FACT, ERROR = 200, 1000
@@ -24,17 +25,22 @@ _READ, _SECRET, _TOKEN = 65_536, 16, 200
 _CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN")
 
 
-def plain(text: str, most: int = FACT) -> str:
-    """Return the text in signs that can be seen, with its middle left out beyond `most` of them."""
+def plain(text: str, most: int = FACT, *, is_escaped: bool = False) -> str:
+    """Return the text in signs that can be seen, with its middle left out beyond `most` of them.
+
+    The backslashes of a text that `is_escaped`, such as an error's of this package, stay as they
+    are.
+    """
     if len(text) <= most and text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    if len(text) > 2 * most:
-        # No longer than it must be to see that something is left out.
-        text = text[:most] + text[-most - 1 :]
-    signs = [_visible(sign) for sign in text]
-    if sum(map(len, signs)) <= most:
-        return "".join(signs)
-    return f"{_fitting(signs, most // 2)}…{_fitting(signs[::-1], most - most // 2 - 1, back=True)}"
+    escape = _escape_but_backslashes if is_escaped else _escape
+    whole = _fitting(text, most, escape)
+    if len(whole) == len(text):
+        return "".join(whole)
+    # Keys differ at their ends.
+    head = _fitting(text, most // 2, escape)
+    tail = _fitting(text[: -most - 1 : -1], most - most // 2 - 1, escape)
+    return "".join([*head, "…", *tail[::-1]])
 
 
 def quoted(text: object, most: int = FACT) -> str:
@@ -77,23 +83,26 @@ def without_secrets(text: str) -> str:
     return re.sub(r"[\w+/=%-]+", lambda run: "[secret]" if len(run[0]) >= _TOKEN else run[0], text)
 
 
-def _visible(sign: str) -> str:
-    if sign == "\\":
-        return r"\\"
-    if sign.isascii() and sign.isprintable():
-        return sign
+def _fitting(text: str, room: int, escape: Callable[[str], str]) -> list[str]:
+    """Return as many signs as fit, as they are shown: none of them is cut."""
+    signs: list[str] = []
+    for sign in text:
+        shown = escape(sign)
+        room -= len(shown)
+        if room < 0:
+            break
+        signs.append(shown)
+    return signs
+
+
+@lru_cache(maxsize=1024)
+def _escape(sign: str) -> str:
+    return r"\\" if sign == "\\" else _escape_but_backslashes(sign)
+
+
+@lru_cache(maxsize=1024)
+def _escape_but_backslashes(sign: str) -> str:
     from unicodedata import category
 
     is_seen = sign.isprintable() and sign not in _BLANK and category(sign) not in _MARKS
     return sign if is_seen else sign.encode("unicode_escape").decode()
-
-
-def _fitting(signs: list[str], room: int, *, back: bool = False) -> str:
-    """Return as many as fit, none of them cut."""
-    kept: list[str] = []
-    for sign in signs:
-        room -= len(sign)
-        if room < 0:
-            break
-        kept.append(sign)
-    return "".join(kept[::-1] if back else kept)

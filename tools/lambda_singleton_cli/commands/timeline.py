@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..terminal_text import terminal_text
+from ..terminal_text import quoted, terminal_text
+
+if TYPE_CHECKING:
+    from ..timeline.log import Log
 
 
 def run(options: Namespace) -> int:
     """Write the page, and say where it is."""
-    from ..timeline import write
+    from ..timeline import draw
 
     target = Path(options.output)
     try:
-        page = write(sys.stdin if options.file == "-" else _lines(Path(options.file)))
-        target.write_text(page, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        log = _read(options.file)
+        if not log.decisions:
+            return _nothing(options.file, log)
+        target.write_text(draw(log), encoding="utf-8")
+    except OSError as error:
         print(f"lambda-singleton: {terminal_text(str(error))}", file=sys.stderr)
         return 1
-    print(target.resolve())
+    print(terminal_text(str(target.resolve())))
     return 0
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8") as lines:
-        yield from lines
+def _read(name: str) -> Log:
+    from ..timeline.log import Log, lines_of
+
+    if name == "-":
+        return Log(lines_of(sys.stdin.buffer))
+    with Path(name).open("rb") as file:
+        return Log(lines_of(file))
+
+
+def _nothing(name: str, log: Log) -> int:
+    where = "standard input" if name == "-" else quoted(name)
+    what = f"{log.ignored:,} lines, none of them" if log.ignored else "no line, and so none"
+    print(
+        f"lambda-singleton: {where} has {what} a decision about a lease: set the function's log"
+        " format to JSON and its application log level to INFO",
+        file=sys.stderr,
+    )
+    return 1

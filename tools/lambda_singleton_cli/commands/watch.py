@@ -17,7 +17,7 @@ from ..notices import Once, warnings_to
 from ..renderer import renderer
 from ..screen import Picture, is_screen
 from ..status import Status
-from ..terminal_text import terminal_text
+from ..terminal_text import message, terminal_text
 
 #: How many changes are kept for the screen.
 _KEPT = 100
@@ -69,7 +69,7 @@ def _in_lines(watch: Watch, store: LeaseStore, options: Namespace) -> None:
         try:
             found = watch.look()
         except LeaseStoreError as error:
-            tell(terminal_text(f"{error}; trying again"))
+            tell(message(f"{error}; trying again"))
             found = []
         for change in found:
             text = " ".join([utc(change.status.now), *change.texts])
@@ -86,7 +86,7 @@ def _on_screen(watch: Watch, store: LeaseStore, interval: float) -> None:
             try:
                 kept = remember(kept, watch.look())
             except LeaseStoreError as error:
-                notes.append(terminal_text(f"{error}; trying again"))
+                notes.append(message(f"{error}; trying again"))
             notes += [f"nobody has taken {terminal_text(name)} yet" for name in watch.missing]
             now = utc(store.clock.time())
             title = f"{store!r} at {now[11:19]} UTC, every {interval:g} s, Ctrl-C ends"

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lambda_singleton._clock import LATEST, LONGEST, epoch, utc
+from lambda_singleton._name import MOST_BYTES
+from lambda_singleton._protocol.record import HOLDER_FACTS
 
 Facts = dict[str, str]
+
+#: What is read of one line, and of one fact in it, in characters. CloudWatch Logs takes 1 MiB.
+LONGEST_LINE, LONGEST_FACT = 1 << 20, 160
+
+KINDS = frozenset(
+    {
+        *("acquired", "waiting", "skipped", "failed", "renewed", "renewal_failed", "lost"),
+        *("released", "release_failed", "forced"),
+        # What the demo and histories tell besides.
+        *("killed", "paused", "resumed", "write_refused", "write_accepted"),
+    }
+)
+
+_TEXTS = (
+    *("owner", "taken_from", "outcome", "reason", "error", "by", "until", "held_until"),
+    *("request_id", "requestId", "function_request_id"),
+    *("function_name", "function", "service", "log_stream", "logStream"),
+)
+_NUMBERS = ("token", "until", "held_until", "took", "waited")
+
+#: What `aws logs tail` writes before a message: a time and, unless it is short, a log stream.
+_PREFIX = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.+Z-]{5,24} (?:\d{4}/\d\d/\d\d/[^\s{]{1,512} )?(?=\{)", re.ASCII
+)
+
+#: The members of an exported event of CloudWatch Logs; no line of a function has only these.
+_EXPORTED = frozenset(
+    {"timestamp", "message", "ingestionTime", "eventId", "logStreamName", "logGroupName", "id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +55,37 @@ class Decision:
 
     @classmethod
     def read(cls, line: str) -> Decision | None:
-        """Read a line, also behind a prefix or in the "message" of another; None if it is none."""
-        facts = _object(line)
-        if "decision" not in facts:
-            facts = _object(facts.get("message"))
-        lease = facts.get("lease")
-        at = _moment(facts.get("at")) or _moment(facts.get("timestamp"))
-        if "decision" not in facts or not isinstance(lease, str) or at is None:
+        """Return what a line says; None if this package did not write it.
+
+        A line is one whole object: by itself, behind a time and a log stream, or as the message of
+        an exported event. An object further inside is somebody's text: a key, or a message that a
+        handler has logged.
+        """
+        if len(line) > LONGEST_LINE:
             return None
-        return cls(str(facts["decision"]), at, lease, facts)
+        prefix = _PREFIX.match(line)
+        facts = _whole_object(line[prefix.end() :] if prefix else line)
+        if facts.keys() <= _EXPORTED and "message" in facts:
+            facts = _exported(facts["message"])
+        what, lease = facts.get("decision"), facts.get("lease")
+        at = _moment(facts.get("at")) or _moment(facts.get("timestamp"))
+        if not isinstance(what, str) or what not in KINDS or at is None:
+            return None
+        if not isinstance(lease, str) or not lease or len(lease) > MOST_BYTES:
+            return None
+        if facts.get("logger", "lambda_singleton") != "lambda_singleton":
+            return None
+        return cls(what, at, lease, _known(facts))
 
     def text(self, *keys: str) -> str:
         """Return the first of these facts that is there, in words."""
         return next((str(self.facts[key]) for key in keys if self.facts.get(key)), "")
+
+    @property
+    def token(self) -> int | None:
+        """Return the token."""
+        token = self.facts.get("token")
+        return token if isinstance(token, int) and 0 <= token < 2**63 else None
 
     def moment(self, key: str) -> float | None:
         """Return a time."""
@@ -58,8 +108,8 @@ class Decision:
     @property
     def other(self) -> Facts:
         """The holder who was in the way."""
-        holder = self.facts.get("holder")
-        return {k: str(v) for k, v in holder.items()} if isinstance(holder, dict) else {}
+        holder: Facts = self.facts.get("holder", {})
+        return holder
 
     @property
     def caller(self) -> Facts:
@@ -77,15 +127,33 @@ def when(at: float) -> str:
     return utc(at).replace("T", " ").removesuffix("Z")
 
 
-def _object(text: object) -> dict[str, Any]:
-    # What is before the first brace is a prefix, as of `aws logs tail`.
-    if not isinstance(text, str):
-        return text if isinstance(text, dict) else {}
+def _exported(message: object) -> dict[str, Any]:
+    return message if isinstance(message, dict) else _whole_object(message)
+
+
+def _whole_object(text: object) -> dict[str, Any]:
+    if not isinstance(text, str) or not text.strip().startswith("{"):
+        return {}
     try:
-        found = json.JSONDecoder().raw_decode(text, text.index("{"))[0]
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _known(facts: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for key in _TEXTS:
+        if isinstance(facts.get(key), str):
+            known[key] = facts[key][:LONGEST_FACT]
+    for key in _NUMBERS:
+        if isinstance(facts.get(key), (int, float)) and not isinstance(facts[key], bool):
+            known[key] = facts[key]
+    holder = facts.get("holder")
+    if isinstance(holder, dict):
+        texts = {key: holder[key] for key in HOLDER_FACTS if isinstance(holder.get(key), str)}
+        known["holder"] = {key: text[:LONGEST_FACT] for key, text in texts.items()}
+    return known
 
 
 def _moment(value: object) -> float | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from html import escape
 from itertools import chain
-from math import inf
 from typing import Any
 
+from lambda_singleton._text import plain
+
 from .decision import Facts, when
-from .history import Attempt, Holding, Timeline
+from .history import BLUR, MOST_OVERLAPS, Attempt, Holding, Timeline
 
 #: Attempts that go on at the same time, side by side: more share these rows.
 MOST_ROWS = 8
+#: The same for holders, of which there should be one.
+MOST_HOLDER_ROWS = 50
 
 
 @dataclass(slots=True)
@@ -31,10 +34,20 @@ class Item:
     row: int = 0
     parts: list[tuple[str, float, float]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.title = plain(self.title)
+        self.facts = {label: plain(fact) for label, fact in self.facts.items()}
+        self.label = [plain(line) for line in self.label]
+
     @property
     def beside(self) -> bool:
         """Whether it is about somebody who has no lease."""
         return self.kind in ("waited", "skipped", "failed")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for the page, which has it under its lease."""
+        shown = {name: getattr(self, name) for name in self.__slots__ if name != "lease"}
+        return shown | {"beside": self.beside}
 
 
 class Drawing:
@@ -50,8 +63,8 @@ class Drawing:
         for item in (*self._bars.values(), *map(self._try, timeline.attempts)):
             self.items[item.lease].append(item)
         for items in self.items.values():
-            _stack([item for item in items if not item.beside])
-            _stack([item for item in items if item.beside], self._a_mark, MOST_ROWS)
+            _stack([item for item in items if not item.beside], MOST_HOLDER_ROWS)
+            _stack([item for item in items if item.beside], MOST_ROWS, self._a_mark)
         for item in self._others():
             self.items[item.lease].append(item)
         for items in self.items.values():
@@ -61,6 +74,7 @@ class Drawing:
         """Yield the numbers that tell most."""
         timeline = self.timeline
         refused = sum(mark.kind == "refused" for mark in timeline.marks)
+        found, enough = len(self.overlaps), len(self.overlaps) == MOST_OVERLAPS
         numbers = (
             ("lease", "leases", len(timeline.leases)),
             ("run", "runs", len(timeline.holdings)),
@@ -68,12 +82,13 @@ class Drawing:
             ("take-over", "take-overs", sum(bool(h.taken_from) for h in timeline.holdings)),
             ("loss", "losses", sum(holding.ending == "lost" for holding in timeline.holdings)),
             ("refused write", "refused writes", refused),
+            ("overlap", "overlaps or more" if enough else "overlaps", found),
             ("forced release", "forced releases", len(timeline.marks) - refused),
-            ("overlap", "overlaps", len(self.overlaps)),
-            ("line passed over", "lines passed over", timeline.passed_over),
+            ("line ignored", "lines ignored", timeline.log.ignored),
+            ("earlier decision left out", "earlier decisions left out", timeline.log.left_out),
         )
         for one, many, number in numbers:
-            if number or one not in ("forced release", "line passed over"):
+            if number or one not in ("forced release", "line ignored", "earlier decision left out"):
                 what = one if number == 1 else many
                 yield f'<li data-of="{one}"><b>{number:,}</b> {what}</li>\n'
 
@@ -85,10 +100,10 @@ class Drawing:
             "end": self.timeline.end + margin,
             "leases": [
                 {
-                    "name": lease,
+                    "name": plain(lease),
                     "rows": max((item.row + 1 for item in items if not item.beside), default=1),
                     "beside": max((item.row + 1 for item in items if item.beside), default=0),
-                    "items": [asdict(item) | {"beside": item.beside} for item in items],
+                    "items": [item.as_json() for item in items],
                 }
                 for lease, items in self.items.items()
             ],
@@ -98,7 +113,7 @@ class Drawing:
         """Yield a row for each item, in the order of time."""
         for item in sorted(chain(*self.items.values()), key=lambda item: item.at):
             facts = "; ".join(f"{label}: {fact}" for label, fact in item.facts.items())
-            cells = (when(item.at), item.lease, item.title, facts)
+            cells = (when(item.at), plain(item.lease), item.title, facts)
             yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
 
     @property
@@ -165,16 +180,7 @@ class Drawing:
 
     def _others(self) -> Iterator[Item]:
         for before, after in self.take_overs:
-            bar, gap = self._bars[id(after)], (min(before.over, after.start), after.start)
-            facts = {
-                "Last word": when(before.last_word),
-                "Its lease, as known": f"until {when(gap[0])}",
-                "Taken over": f"{when(after.start)}, {_length(gap[1] - gap[0])} later",
-                "Blocked for": _length(after.start - before.last_word),
-                "Tokens": f"{before.token} → {after.token}",
-            }
-            title = "Taken over from a dead holder"
-            yield Item("take-over", before.lease, *gap, title, facts, row=bar.row)
+            yield self._take_over(before, after)
         for holding in self.timeline.holdings:
             if holding.ending == "lost":
                 at, bar = holding.last_word, self._bars[id(holding)]
@@ -193,8 +199,26 @@ class Drawing:
             lease, start, end = overlap.first.lease, overlap.start, overlap.end
             yield Item("overlap", lease, start, end, title, facts, ["overlap"])
 
+    def _take_over(self, before: Holding, after: Holding) -> Item:
+        bar, gap = self._bars[id(after)], (min(before.over, after.start), after.start)
+        blocked = after.start - before.last_word
+        is_dead = before.dead and blocked >= -BLUR
+        facts = {
+            "Last word": when(before.last_word),
+            "Its lease, as known": f"until {when(gap[0])}",
+            "Taken over": f"{when(after.start)}, {_length(gap[1] - gap[0])} later",
+        }
+        if is_dead:
+            facts["Blocked for"] = _length(max(0.0, blocked))
+        elif blocked < 0:
+            facts["At work past that for"] = _length(-blocked)
+        facts["Tokens"] = f"{before.token} → {after.token}"
+        # Who was stopped, or did not notice, is heard of again.
+        title = "Taken over from a dead holder" if is_dead else "Taken over: its lease was over"
+        return Item("take-over", before.lease, *gap, title, facts, row=bar.row)
 
-def _stack(items: list[Item], least: float = 0.0, most: float = inf) -> None:
+
+def _stack(items: list[Item], most: int, least: float = 0.0) -> None:
     # Each in the first row that has room for it.
     ends: list[float] = []
     for item in sorted(items, key=lambda item: item.at):
@@ -212,6 +236,8 @@ def _label(holding: Holding) -> list[str]:
 
 
 def _length(seconds: float) -> str:
+    # To the hundredth, so that 59.999 s are a minute.
+    seconds = max(0.0, round(seconds, 2))
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)} min {rest:.0f} s" if minutes else f"{seconds:.2f} s"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf
 from typing import Literal
 
 from .decision import Decision, Facts, when
+from .log import Log
 
 Ending = Literal["", "released", "lost", "killed", "release failed"]
 
@@ -16,6 +18,11 @@ Ending = Literal["", "released", "lost", "killed", "release failed"]
 BLUR = 0.05
 #: Who gets a lease within this time has not waited for it (seconds).
 BRIEF = 0.1
+
+#: The first overlaps are told. One is a catastrophe, and a thousand are one log of nonsense.
+MOST_OVERLAPS = 100
+#: A forced release is about the latest holders of its lease.
+_RECENT = 100
 
 
 @dataclass(slots=True)
@@ -36,6 +43,7 @@ class Holding:
     not_renewed: list[float] = field(default_factory=list)
     wrote: list[float] = field(default_factory=list)
     pauses: list[tuple[float, float]] = field(default_factory=list)
+    heard: float = 0.0
 
     @property
     def dead(self) -> bool:
@@ -45,9 +53,7 @@ class Holding:
     @property
     def last_word(self) -> float:
         """When it was last known to be alive."""
-        if self.end is not None:
-            return self.end
-        return max([self.start, *self.renewed, *self.wrote])
+        return max(self.start, self.heard) if self.end is None else self.end
 
     @property
     def over(self) -> float:
@@ -97,24 +103,17 @@ class Overlap:
 
 
 class Timeline:
-    """Who had which lease when, as far as these lines tell."""
+    """Who had which lease when, as far as a log tells."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
+    def __init__(self, log: Log) -> None:
+        self.log = log
         self.holdings: list[Holding] = []
         self.attempts: list[Attempt] = []
         self.marks: list[Mark] = []
-        self.passed_over = 0
         self._by_owner: dict[tuple[str, str], Holding] = {}
         self._waiting: dict[tuple[str, str], Attempt] = {}
-        decisions = []
-        for line in lines:
-            decision = Decision.read(line)
-            if decision is not None and hasattr(self, f"_on_{decision.what}"):
-                decisions.append(decision)
-            elif line.strip():
-                self.passed_over += 1
-        decisions.sort(key=lambda decision: decision.at)
-        for decision in decisions:
+        self._recent: defaultdict[str, deque[Holding]] = defaultdict(lambda: deque(maxlen=_RECENT))
+        for decision in log.decisions:
             getattr(self, f"_on_{decision.what}")(decision)
         for before, after in self.take_overs():
             if before.dead and before.until is None:
@@ -122,8 +121,8 @@ class Timeline:
                 before.until = after.start
         self.holdings.sort(key=lambda holding: holding.start)
         self.attempts.sort(key=lambda attempt: attempt.start)
-        starts = [decisions[0].at, *(a.start for a in self.attempts)] if decisions else [0.0]
-        self.start, self.end = min(starts), decisions[-1].at if decisions else 0.0
+        ends = [log.decisions[0].at, log.decisions[-1].at] if log.decisions else [0.0, 0.0]
+        self.start, self.end = min([ends[0], *(a.start for a in self.attempts)]), ends[1]
 
     @property
     def leases(self) -> list[str]:
@@ -143,7 +142,11 @@ class Timeline:
                 yield before, holding
 
     def overlaps(self) -> Iterator[Overlap]:
-        """Yield where two had one lease at the same time."""
+        """Yield where two had one lease at the same time, the first `MOST_OVERLAPS` of them."""
+        return islice(self._overlaps(), MOST_OVERLAPS)
+
+    def _overlaps(self) -> Iterator[Overlap]:
+        # Holders at one time are that many overlaps, so that there never are many to compare.
         current: defaultdict[str, list[Holding]] = defaultdict(list)
         for holding in self.holdings:
             others = [h for h in current[holding.lease] if h.worked_until > holding.start + BLUR]
@@ -158,17 +161,17 @@ class Timeline:
         return next((holding for holding in holdings if holding is not None), None)
 
     def _on_acquired(self, decision: Decision) -> None:
-        token = decision.facts.get("token")
         holding = Holding(
             decision.lease,
             decision.text("owner"),
             decision.at,
-            token if isinstance(token, int) else None,
+            decision.token,
             decision.moment("until"),
             decision.text("taken_from"),
             decision.caller,
         )
         self.holdings.append(holding)
+        self._recent[decision.lease].append(holding)
         for id_ in decision.ids:
             self._by_owner[decision.lease, id_] = holding
         if self._is_waiting(decision) or decision.length("waited") > BRIEF:
@@ -177,6 +180,7 @@ class Timeline:
     def _on_renewed(self, decision: Decision) -> None:
         if holding := self._holding(decision):
             holding.renewed.append(decision.at)
+            holding.heard = decision.at
             _extend(holding, decision.moment("until"))
 
     def _on_renewal_failed(self, decision: Decision) -> None:
@@ -228,8 +232,8 @@ class Timeline:
         attempt.facts["Error"] = decision.text("error") or "unknown"
 
     def _on_forced(self, decision: Decision) -> None:
-        for holding in self.holdings:
-            if holding.lease == decision.lease and holding.over > decision.at:
+        for holding in self._recent[decision.lease]:
+            if holding.over > decision.at:
                 # What its holder believes does not count any more.
                 holding.until = decision.at
         self._mark("forced", decision)
@@ -240,6 +244,7 @@ class Timeline:
     def _on_write_accepted(self, decision: Decision) -> None:
         if holding := self._holding(decision):
             holding.wrote.append(decision.at)
+            holding.heard = decision.at
 
     def _mark(self, kind: Literal["forced", "refused"], decision: Decision) -> None:
         facts = {"Token": decision.text("token"), "By": decision.text("by", "reason", "error")}
