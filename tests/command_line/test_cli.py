@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,11 @@ from lambda_singleton import (
     LeaseStoreError,
     Lock,
     MemoryStore,
+    __version__,
 )
 from lambda_singleton._clock import utc
-from lambda_singleton._protocol.operations import Release, Renew
+from lambda_singleton._protocol.operations import ForceRelease, Operation, Release, Renew
+from lambda_singleton._protocol.store import Reply
 from lambda_singleton_cli.__main__ import main
 from lambda_singleton_cli.changes import Change, Kind
 from lambda_singleton_cli.columns import COLUMNS
@@ -358,7 +360,7 @@ class TestList:
             time.tzset()
         shown = capsys.readouterr()
         assert shown.out.count("ledger") == 2, "nobody is blinded"
-        assert "held is released" in shown.out
+        assert "'held' was released by force" in shown.out
 
 
 class TestState:
@@ -621,7 +623,7 @@ class TestShow:
         assert command("show", "ledger", "--json") == 3
         shown = capsys.readouterr()
         assert shown.out == ""
-        assert "no lease 'ledger'" in shown.err
+        assert "no lease 'ledger' in table " in shown.err
 
     def test_a_row_that_makes_no_sense(
         self, command: Command, store: DynamoDBStore, capsys: pytest.CaptureFixture[str]
@@ -916,7 +918,7 @@ class TestWatchOnAScreen:
         arguments = ["watch", name, name + "-later", "--interval", "0.1"]
         with Lock(name, 30, store=DynamoDBStore(table)):
             terminal = Terminal(*arguments, code=code, SINGLETON_TABLE=table)
-            terminal.until(f"DynamoDBStore('{table}') at ", "1 held", "nobody has taken")
+            terminal.until(f"table {table} at ", "1 held", "nobody has taken")
         terminal.until("released", "1 free")
         take(DynamoDBStore(table), name, function="nightly-report", request_id="1")
         terminal.until("acquired", "by nightly-report 1")
@@ -993,7 +995,7 @@ class TestRelease:
         take(store, name, duration=600)
         before = store.get(name)
         terminal = Terminal("release", name, SINGLETON_TABLE=table)
-        terminal.until("Release it? [y/N]")
+        terminal.until("by force? [y/N]")
         for fact in ("work", "4f3a91c2-77", "token is raised", "with its next renewal", "fenced"):
             assert fact in terminal.shown
         assert store.get(name) == before, "nothing happens before the answer"
@@ -1013,7 +1015,7 @@ class TestRelease:
         store = DynamoDBStore(table)
         take(store, name, duration=600)
         terminal = Terminal("release", name, SINGLETON_TABLE=table)
-        terminal.until("Release it? [y/N]")
+        terminal.until("by force? [y/N]")
         assert terminal.interrupt() == 130
         assert "Traceback" not in terminal.shown
         record = store.get(name)
@@ -1042,6 +1044,67 @@ class TestRelease:
         record = store.get("ledger")
         assert record is not None
         assert record.owner == "second"
+
+    @pytest.mark.parametrize("options", [[], ["--yes"]])
+    def test_frees_nobody_who_came_at_the_last_moment(
+        self,
+        options: list[str],
+        command: Command,
+        store: DynamoDBStore,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        take(store, "ledger", "first")
+        execute, freed = store.execute, []
+
+        def change_hands_first(operation: Operation, *, timeout: float) -> Reply:
+            if isinstance(operation, ForceRelease):
+                freed.append(store.get("ledger"))
+                monkeypatch.setattr(store, "execute", execute)
+                give_back(store, "ledger")
+                take(store, "ledger", "second")
+            return execute(operation, timeout=timeout)
+
+        monkeypatch.setattr(store, "execute", change_hands_first)
+        monkeypatch.setattr("sys.stdin", Person("y\nn\n"))
+        assert command("release", "ledger", *options) == (0 if options else 4)
+        shown = capsys.readouterr().err
+        assert [record and record.owner for record in freed] == ["first"]
+        assert shown.index("first") < shown.index("second"), "the new holder is shown as well"
+        record = store.get("ledger")
+        assert record is not None
+        assert record.owner == (None if options else "second")
+
+    def test_gives_up_on_what_keeps_changing_hands(
+        self,
+        command: Command,
+        store: DynamoDBStore,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        take(store, "ledger")
+        monkeypatch.setattr(store, "execute", lambda operation, *, timeout: Reply(applied=False))
+        assert command("release", "ledger", "--yes", "--json") == 1
+        assert "'ledger' keeps changing hands: nothing was changed" in capsys.readouterr().err
+
+    def test_no_name_speaks_for_the_command(
+        self,
+        command: Command,
+        store: DynamoDBStore,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        name = "ledger is free. Nothing will be changed. Continue? [y/N] ' \u3164"
+        take(store, name)
+        monkeypatch.setattr("sys.stdin", Person("n\n"))
+        assert command("release", name) == 4
+        shown = capsys.readouterr().err
+        assert (
+            "Release 'ledger is free. Nothing will be changed. Continue? [y/N] \\' \\u3164' by"
+            in shown
+        )
+        assert command("release", name, "--yes") == 0
+        assert capsys.readouterr().out.startswith("'ledger is free.")
 
     def test_a_renewal_is_no_other_holder(
         self, command: Command, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
@@ -1106,7 +1169,7 @@ class TestRelease:
         assert before is not None
         assert after is not None
         assert (after.owner, after.expires_at, after.token) == (None, None, before.token + 1)
-        assert shown.out == f"{lease} is released; its token is {after.token} now\n"
+        assert shown.out == f"'{lease}' was released by force; its token is {after.token} now\n"
         assert shown.err.count("was released by force") == 0, "said once is enough"
 
     def test_a_free_lease_is_left_alone(
@@ -1119,7 +1182,7 @@ class TestRelease:
         one_of_each(store, clock)
         before = store.get("quota-reset")
         assert command("release", "quota-reset", "--yes") == 0
-        assert "quota-reset is free" in capsys.readouterr().out
+        assert "'quota-reset' is free" in capsys.readouterr().out
         assert store.get("quota-reset") == before
 
     def test_there_is_no_such_lease(
@@ -1164,7 +1227,7 @@ class TestTimeline:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         for arguments in ([], ["-"]):
-            monkeypatch.setattr("sys.stdin", StringIO(self.LINE))
+            monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(self.LINE.encode())))
             assert main(["timeline", *arguments]) == 0
             assert capsys.readouterr().out == f"{tmp_path / 'timeline.html'}\n"
             assert "ledger" in (tmp_path / "timeline.html").read_text()
@@ -1174,10 +1237,40 @@ class TestTimeline:
     ) -> None:
         page = str(tmp_path / "no" / "page.html")
         assert main(["timeline", str(tmp_path / "none.jsonl")]) == 1
-        assert main(["timeline", os.devnull, "--output", page]) == 1
+        events = tmp_path / "events.jsonl"
+        events.write_text(self.LINE)
+        assert main(["timeline", str(events), "--output", page]) == 1
         none, nowhere = capsys.readouterr().err.splitlines()
         assert "none.jsonl" in none
         assert "page.html" in nowhere
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (b"", "has no line, and so none a decision about a lease"),
+            (b"\n\n", "has no line"),
+            (b"START RequestId: 1\n\xff\xfe\x00\n", "has 2 lines, none of them a decision"),
+        ],
+    )
+    def test_of_nothing_is_an_error(
+        self, text: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        events, page = tmp_path / "events.jsonl", tmp_path / "page.html"
+        events.write_bytes(text)
+        assert main(["timeline", str(events), "--output", str(page)]) == 1
+        shown = capsys.readouterr()
+        assert said in shown.err
+        assert "log format to JSON" in shown.err
+        assert shown.out == ""
+        assert not page.exists()
+
+    def test_bytes_that_are_no_text_lose_nothing_else(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        events, page = tmp_path / "events.jsonl", tmp_path / "page.html"
+        events.write_bytes(b"\xff\n" + self.LINE.encode())
+        assert main(["timeline", str(events), "--output", str(page)]) == 0
+        assert "ledger" in page.read_text()
 
 
 class TestWhatGoesWrong:
@@ -1238,6 +1331,65 @@ class TestWhatGoesWrong:
         shown = at_a_pipe("show", "報告書", "--table", table, PYTHONIOENCODING="ascii")
         assert shown.returncode == 0
         assert shown.stdout.startswith(r"\u5831\u544a\u66f8")
+
+
+class TestWhere:
+    """Which Region, which account, which endpoint."""
+
+    def test_an_endpoint(
+        self, engine: Engine, table: str, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        take(DynamoDBStore(table), name)
+        where = ["--endpoint-url", engine.endpoint, "--region", "us-east-1", "--table", table]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+            assert main(["show", name, *where]) == 0
+            assert main(["show", name, "--table", table]) == 1
+        assert name in capsys.readouterr().out
+
+    def test_a_profile_comes_before_the_environment(
+        self,
+        engine: Engine,
+        table: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        config = tmp_path / "config"
+        config.write_text(
+            f"[profile there]\nregion = eu-west-1\nendpoint_url = {engine.endpoint}\n"
+            "aws_access_key_id = there\naws_secret_access_key = there\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        seen: list[Any] = []
+        make = boto3.Session.client
+
+        def client(session: boto3.Session, *args: Any, **kwargs: Any) -> Any:
+            seen.append((session.get_credentials(), session.region_name))
+            return make(session, *args, **kwargs)
+
+        monkeypatch.setattr(boto3.Session, "client", client)
+        monkeypatch.delenv("AWS_DEFAULT_REGION")
+        main(["list", "--table", table, "--profile", "there"])
+        ((credentials, region),) = seen
+        assert (credentials.access_key, region) == ("there", "eu-west-1")
+
+    @pytest.mark.parametrize(
+        "options", [["--profile", "no\x1b[2Jbody"], ["--region", "x\ny"], ["--endpoint-url", "x"]]
+    )
+    def test_there_is_none(
+        self, options: list[str], table: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["list", "--table", table, *options]) == 1
+        (shown,) = capsys.readouterr().err.splitlines()
+        assert shown.startswith("lambda-singleton: boto3 could not make a client: ")
+        assert shown.isprintable()
+
+    def test_the_version(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["--version"])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == f"lambda-singleton {__version__}\n"
 
 
 class TestHelp:

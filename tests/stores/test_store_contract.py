@@ -201,7 +201,7 @@ def test_the_expressions_and_the_python_say_the_same(
     holders: list[LeaseRecord] = []
     for step, watched in script:
         operation = step._replace(name=name)
-        if isinstance(operation, Acquire) and watched < len(holders):
+        if isinstance(operation, Acquire | ForceRelease) and watched < len(holders):
             operation = operation._replace(seen=holders[watched])
         expected = memory.execute(operation, timeout=2)
         reply = dynamodb.execute(operation, timeout=2)

@@ -11,12 +11,13 @@ from io import TextIOWrapper
 
 from lambda_singleton._errors import LeaseError
 from lambda_singleton._stores.dynamodb import DynamoDBStore
-from lambda_singleton._stores.table import TABLE
 
 from .commands import list as list_command
 from .commands import release, show, timeline, watch
 from .notices import Once, warnings_to
 from .parser import parser
+from .place import table
+from .session import client
 from .terminal_text import message
 
 
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Namespace) -> int:
     if options.command == "timeline":
         return timeline.run(options)
-    store = DynamoDBStore(options.table)
+    chosen = client(options)
+    more = {} if chosen is None else {"client": chosen}
+    store = DynamoDBStore(options.table, **more)
     commands = {
         "list": list_command.run,
         "show": show.run,
@@ -63,10 +66,9 @@ def _run(options: Namespace) -> int:
 def _create_table(options: Namespace, store: DynamoDBStore) -> int:
     store.create_table()
     if options.json:
-        table = options.table or os.environ[TABLE]
-        print(json.dumps({"table": table, "ready": True}))
+        print(json.dumps({"table": store.table_name, "ready": True}))
     else:
-        print(f"{store!r} is ready")
+        print(f"{table(store)} is ready")
     return 0
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from lambda_singleton import __version__
 from lambda_singleton._stores.table import TABLE
 
 from .status import State
+from .timeline.log import MOST_DECISIONS
 
 _STATES = "states:\n" + "\n".join(f"  {state:8} {state.meaning}" for state in State)
 
@@ -15,7 +17,7 @@ _CODES = """\
 exit codes:
   0  done
   1  no answer from the store, or something to configure: the message says what
-  2  the command line makes no sense
+  2  usage error, or not a terminal where a question is asked
   3  there is no such lease
   4  the question was answered with no"""
 
@@ -25,14 +27,13 @@ examples:
   lambda-singleton list                     all leases, sorted by name
   lambda-singleton show nightly-report      who has it, and where their logs are
   lambda-singleton watch                    what happens to all leases, live
-  lambda-singleton release nightly-report   free it by force, after a question"""
+  lambda-singleton release nightly-report   force-release it (asks first)"""
 
 _LIST = f"""\
 {_STATES}
 
 Times are UTC, and are judged by this machine's clock. A narrow terminal gets
-fewer columns; a pipe gets all of them. Rows that are not leases are passed
-over.
+fewer columns; a pipe gets all of them. Rows that are not leases are ignored.
 
 examples:
   lambda-singleton list
@@ -76,15 +77,21 @@ This raises the token, so that the former holder is fenced: writes that are
 guarded by the token are refused to it as soon as a later holder has written.
 It notices with its next renewal, and is interrupted; one that does not renew
 never notices. Nothing else stops it: look for it first (`show` says where).
+The answer is about the holder that was shown: if another one has come since,
+you are asked again, and --yes frees the one that was there at the last look.
 A dead holder's lease needs no release: the next caller takes it over.
 
 examples:
   lambda-singleton release nightly-report
-  lambda-singleton release nightly-report --yes    no question: for scripts
+  lambda-singleton release nightly-report --yes    do not ask: for scripts
 
 Exits with 3 if there is no such lease, and with 4 if the answer was no."""
 
-_TIMELINE = """\
+_TIMELINE = f"""\
+The lines are those of functions that log in JSON, as they are, as `aws logs
+tail` prints them, or in events exported from CloudWatch Logs. Other lines are
+ignored. Of more than {MOST_DECISIONS:,} decisions, the latest are drawn.
+
 examples:
   lambda-singleton timeline events.jsonl
   lambda-singleton timeline - --output night.html < events.jsonl"""
@@ -98,10 +105,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"{_EXAMPLES}\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    root.add_argument("--version", action="version", version=f"lambda-singleton {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     store = argparse.ArgumentParser(add_help=False)
     store.add_argument("--table", metavar="NAME", help=f"the table of leases (default: ${TABLE})")
     store.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+    store.add_argument("--region", metavar="NAME", help="the Region (default: as with `aws`)")
+    store.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
+    store.add_argument("--endpoint-url", metavar="URL", help="another DynamoDB than AWS's")
 
     def add(name: str, does: str, epilog: str = "", **more: Any) -> argparse.ArgumentParser:
         return commands.add_parser(

@@ -6,7 +6,8 @@ import sys
 
 from lambda_singleton._protocol.store import LeaseStore
 
-from ..terminal_text import terminal_text
+from ..place import table
+from ..terminal_text import quoted
 
 #: The exit code.
 MISSING = 3
@@ -15,7 +16,7 @@ MISSING = 3
 def missing(name: str, store: LeaseStore) -> int:
     """Say so, and return the exit code."""
     print(
-        f"lambda-singleton: there is no lease '{terminal_text(name)}' in {store!r}: nobody has"
+        f"lambda-singleton: there is no lease {quoted(name)} in {table(store)}: nobody has"
         " taken it yet, or its row is past its retention",
         file=sys.stderr,
     )

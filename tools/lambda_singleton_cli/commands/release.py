@@ -7,17 +7,22 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 
+from lambda_singleton._clock import milliseconds
+from lambda_singleton._protocol.operations import ForceRelease
 from lambda_singleton._protocol.record import LeaseRecord
 from lambda_singleton._protocol.store import LeaseStore
+from lambda_singleton._protocol.term import REQUEST_TIMEOUT
 
-from ..notices import warnings_to
 from ..status import State, Status
-from ..terminal_text import terminal_text
+from ..terminal_text import quoted
 from .missing import missing
 from .show import facts
 
 #: Exit codes.
-USAGE, REFUSED = 2, 4
+GAVE_UP, USAGE, REFUSED = 1, 2, 4
+
+#: How often it is looked at, if it changes hands each time.
+_LOOKS = 20
 
 _MEANING = {
     State.HELD: """
@@ -37,10 +42,12 @@ A release ends the minimum hold: the next caller may run at once.""",
 def run(options: Namespace, store: LeaseStore) -> int:
     """Free a lease, after a look at it and a question."""
     if not options.yes and not sys.stdin.isatty():
-        _say(["lambda-singleton: nobody is there to ask: give --yes to release without a question"])
+        _say(["lambda-singleton: not a terminal: give --yes to release without a question"])
         return USAGE
     agreed_to = None
-    while (record := store.get(options.name)) is not None:
+    for _ in range(_LOOKS):
+        if (record := store.get(options.name)) is None:
+            return missing(options.name, store)
         status = Status.of(record, store)
         if status.state is State.FREE:
             return _tell(options, status, released=False)
@@ -49,18 +56,24 @@ def run(options: Namespace, store: LeaseStore) -> int:
             if agreed_to is not None:
                 _say(["Meanwhile it has changed hands."])
             _explain(status)
-            if not _ask():
+            if not _ask(record.name):
                 _say(["Nothing was changed."])
                 return REFUSED
             agreed_to = _hold(record)
             continue
         if options.yes and not options.json:
             _explain(status)
-        # The package warns of what is told here anyway.
-        with warnings_to(lambda warning: None):
-            record = store.force_release(record.name)
-        return _tell(options, Status.of(record, store), released=True)
-    return missing(options.name, store)
+        if (released := _release(record, store)) is not None:
+            return _tell(options, Status.of(released, store), released=True)
+    _say([f"lambda-singleton: {quoted(options.name)} keeps changing hands: nothing was changed"])
+    return GAVE_UP
+
+
+def _release(record: LeaseRecord, store: LeaseStore) -> LeaseRecord | None:
+    """Free it from the holder that was shown; None if there is another one by now."""
+    now = milliseconds(store.clock.time())
+    reply = store.execute(ForceRelease(record.name, now, record), timeout=REQUEST_TIMEOUT)
+    return reply.record if reply.applied else None
 
 
 def _hold(record: LeaseRecord) -> tuple[int, str | None]:
@@ -68,23 +81,23 @@ def _hold(record: LeaseRecord) -> tuple[int, str | None]:
 
 
 def _explain(status: Status) -> None:
-    _say([f"{terminal_text(status.record.name)} is {status.state}."])
+    _say([f"{quoted(status.record.name)} is {status.state}."])
     _say(f"  {fact.label}: {fact.text}" for fact in facts(status))
     meaning = State.HELD if status.state is State.ENDING else status.state
     _say([_MEANING[meaning]])
 
 
-def _ask() -> bool:
-    print("Release it? [y/N] ", end="", file=sys.stderr, flush=True)
+def _ask(name: str) -> bool:
+    print(f"Release {quoted(name)} by force? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _tell(options: Namespace, status: Status, *, released: bool) -> int:
-    name = terminal_text(status.record.name)
+    name = quoted(status.record.name)
     if options.json:
         print(json.dumps({"released": released, "lease": status.as_json()}, indent=2))
     elif released:
-        print(f"{name} is released; its token is {status.record.token} now")
+        print(f"{name} was released by force; its token is {status.record.token} now")
     else:
         print(f"{name} is free: there is nothing to release")
     return 0

@@ -57,7 +57,7 @@ def holder(status: Status) -> Iterator[Fact]:
     label = "holder" if status.record.owner is not None else "was held by"
     version = known.get("version")
     words = [
-        known.get("function") or known.get("host") or "somebody who said nothing about themselves",
+        known.get("function") or known.get("host") or "unknown holder",
         version and f"version {version}",
         "process" in known and f"process {known['process']}",
         "region" in known and f"in {known['region']}",
@@ -81,7 +81,10 @@ def _logs(status: Status) -> Iterator[Fact]:
     words = ["aws", "logs", "tail", group, f"--log-stream-names={known['log_stream']}"]
     words += [f"--since={since}"] if epoch(since) is not None else []
     words += [f"--region={known['region']}"] if "region" in known else []
-    yield Fact("read them", terminal_text(shlex.join(words)))
+    command = shlex.join(words)
+    # What cannot be shown as it is cannot be pasted either: AWS has no such group or stream.
+    if terminal_text(command) == command:
+        yield Fact("read them", command)
 
 
 def _renewed(status: Status) -> str:
@@ -108,7 +111,7 @@ def _last_run(status: Status) -> str:
     words = [run.get("outcome"), ended and relative(ended, status.now), ended and at(ended)]
     if started is not None and ended is not None:
         words.append(f"took {length(ended - started)}")
-    return ", ".join(terminal_text(str(word)) for word in words if word) or "none that could say"
+    return ", ".join(terminal_text(str(word)) for word in words if word) or "none recorded"
 
 
 def _moment(moment: float, now: float) -> str:

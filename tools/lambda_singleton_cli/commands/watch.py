@@ -14,10 +14,11 @@ from lambda_singleton._protocol.store import LeaseStore
 
 from ..changes import Change, Kind, changes
 from ..notices import Once, warnings_to
+from ..place import table
 from ..renderer import renderer
 from ..screen import Picture, is_screen
 from ..status import Status
-from ..terminal_text import message, terminal_text
+from ..terminal_text import message, quoted
 
 #: How many changes are kept for the screen.
 _KEPT = 100
@@ -87,9 +88,9 @@ def _on_screen(watch: Watch, store: LeaseStore, interval: float) -> None:
                 kept = remember(kept, watch.look())
             except LeaseStoreError as error:
                 notes.append(message(f"{error}; trying again"))
-            notes += [f"nobody has taken {terminal_text(name)} yet" for name in watch.missing]
+            notes += [f"nobody has taken {quoted(name)} yet" for name in watch.missing]
             now = utc(store.clock.time())
-            title = f"{store!r} at {now[11:19]} UTC, every {interval:g} s, Ctrl-C ends"
+            title = f"{table(store)} at {now[11:19]} UTC, every {interval:g} s, Ctrl-C ends"
             show(Picture.of(title, watch.statuses.values(), kept, notes))
             store.clock.sleep(interval)
 

@@ -308,17 +308,32 @@ class TakeTicket(NamedTuple):
 
 
 class ForceRelease(NamedTuple):
-    """Free the lease whoever holds it; the higher token fences the former holder."""
+    """Free the lease whoever holds it; the higher token fences the former holder.
+
+    Somebody who was shown a holder (`seen`), and agreed, frees that one and nobody who came since.
+    """
 
     name: str
     now: int
+    seen: LeaseRecord | None = None
 
     @property
     def condition(self) -> str:
-        return "attribute_exists(#id)"
+        if self.seen is None:
+            return "attribute_exists(#id)"
+        shown = "#token = :seen_token"
+        if self.seen.token == 0:
+            # Rows without any are read as 0.
+            shown = f"(attribute_not_exists(#token) OR {shown})"
+        owner = (
+            "attribute_not_exists(#owner)" if self.seen.owner is None else "#owner = :seen_owner"
+        )
+        return f"attribute_exists(#id) AND {shown} AND {owner}"
 
     def allows(self, record: LeaseRecord | None) -> bool:
-        return record is not None
+        if record is None or self.seen is None:
+            return record is not None
+        return (record.token, record.owner) == (self.seen.token, self.seen.owner)
 
     @property
     def update(self) -> str:
@@ -333,7 +348,12 @@ class ForceRelease(NamedTuple):
 
     @property
     def values(self) -> dict[str, Value]:
-        return {":now": self.now, ":one": 1}
+        values: dict[str, Value] = {":now": self.now, ":one": 1}
+        if self.seen is not None:
+            values[":seen_token"] = self.seen.token
+        if self.seen is not None and self.seen.owner is not None:
+            values[":seen_owner"] = self.seen.owner
+        return values
 
     @property
     def in_use_until(self) -> int:

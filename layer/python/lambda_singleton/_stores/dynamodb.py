@@ -205,6 +205,11 @@ class DynamoDBStore:
             raise explain(error, table, "CreateTable") from without_secrets(error)
 
     @property
+    def table_name(self) -> str:
+        """The table; raises `LeaseConfigError` if nobody has named one."""
+        return self._table
+
+    @property
     def _table(self) -> str:
         name = self._table_name or os.environ.get(TABLE)
         if not name:
