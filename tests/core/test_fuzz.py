@@ -462,12 +462,17 @@ class TestKeys:
     @example(value=math.nan)
     @example(value=-math.inf)
     @example(value=10**5000)
+    @example(value=-0.0)
+    @example(value=1e308)
     def test_a_callable_gives_the_key_or_an_error(self, value: Any) -> None:
         name = outcome(lambda: name_of({}, lambda event, context: value))
         if isinstance(value, str) and value.strip() and is_encodable(value) and len(value) < 600:
             assert name == "sync#" + value
-        elif isinstance(value, int | float) and abs(value) < 10**1000:
+        elif isinstance(value, bool):
             assert name == f"sync#{json.dumps(value)}"
+        elif isinstance(value, int | float) and abs(value) < 10**1000:
+            is_whole = value == math.floor(value)
+            assert name == f"sync#{json.dumps(math.floor(value) if is_whole else value)}"
         else:
             assert isinstance(name, LeaseConfigError)
             assert "sync" in str(name)
@@ -490,6 +495,21 @@ class TestKeys:
         one, other = full_name(*first), full_name(*second)
         assume(isinstance(one, str) and isinstance(other, str))
         assert (one == other) is (first == second)
+
+    @pytest.mark.parametrize(
+        ("written", "name"),
+        [
+            *((text, "sync#1") for text in ("1", "1.0", "1e0", "10e-1", "1.000")),
+            *((text, "sync#0") for text in ("0", "-0", "0.0", "-0.0", "0e9")),
+            *((text, "sync#-100") for text in ("-100", "-100.0", "-1e2")),
+            ("1.5", "sync#1.5"),
+            ("true", "sync#true"),
+            ('"1"', "sync#1"),
+            ('"1.0"', "sync#1.0"),
+        ],
+    )
+    def test_one_number_is_one_key_however_it_is_written(self, written: str, name: str) -> None:
+        assert name_of({"tenant": json.loads(written)}, "tenant") == name
 
     @fuzz
     @given(tenant=texts.map(lambda text: f"x{text}"), name=names, other=names)

@@ -64,6 +64,9 @@ def _scalar(name: str, key: Key, value: object) -> str:
     if isinstance(value, bool | int | float):
         import json
 
+        if isinstance(value, float) and value.is_integer():
+            # JSON writes one number in several ways: 1 and 1.0 are one key, and so are 0 and -0.0.
+            value = int(value)
         # Neither NaN, nor infinity, nor a number too long to be written down.
         with suppress(ValueError):
             return json.dumps(value, allow_nan=False)
