@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import platform
 import sys
 import time
@@ -77,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with Engine() as engine:
-            os.environ.update(engine.environment)
+            engine.pin()
             bench = Bench(engine, short=options.short)
             parts = options.only or list(PARTS)
             results = run(bench, parts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     started = time.monotonic()
     try:
         with Engine() as engine:
-            os.environ.update(engine.environment)
+            engine.pin()
             tables = create_tables()
             console.print(f"DynamoDB engine at {engine.endpoint}, handlers under awslambdaric\n")
             console.print(legend())

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 EMBEDDED = ROOT / ".venv-engine" / "bin" / "python"
 SECONDS_TO_START = 30.0
+
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_LOOPBACK = re.compile(rf"https?://(localhost|127(\.{_BYTE}){{3}}|\[::1\])(:[0-9]{{1,5}})?/?")
 
 
 class EngineError(Exception):
@@ -28,12 +31,16 @@ class Engine:
 
     Only an endpoint on the loopback interface is accepted, so that nothing can reach the real AWS
     by accident. With `variables` it is always an embedded one, set up by them.
+
+    The embedded engine answers every page that a browser on this machine has open, and checks no
+    signature: it has no other service than DynamoDB unless a whole `stack` is deployed to it.
     """
 
-    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(self, variables: Mapping[str, str] | None = None, *, stack: bool = False) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._variables = variables or {}
-        self.endpoint = "" if variables else os.environ.get("AWS_ENDPOINT_URL", "")
+        self._variables = {} if stack else {"SERVICES": "dynamodb"}
+        self._variables |= variables or {}
+        self.endpoint = "" if variables or stack else os.environ.get("AWS_ENDPOINT_URL", "")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,7 +52,24 @@ class Engine:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            # Neither a proxy, nor what somebody has set up for all programs.
+            "NO_PROXY": "*",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+
+    def pin(self) -> None:
+        """Let this process and its children use this engine and nothing else."""
+        for name in [name for name in os.environ if _leads_elsewhere(name)]:
+            del os.environ[name]
+        os.environ.update(self.environment)
+
+    def check(self, client: Any) -> None:
+        """Raise `EngineError` for a boto3 client that goes elsewhere, for whatever reason."""
+        if client.meta.endpoint_url.rstrip("/") != self.endpoint.rstrip("/"):
+            raise EngineError(
+                f"boto3 would go to {client.meta.endpoint_url!r}, not to {self.endpoint!r}"
+            )
 
     def __enter__(self) -> Self:
         if self.endpoint:
@@ -83,14 +107,15 @@ class Engine:
         wait_for(self.endpoint, self._process)
 
 
+def _leads_elsewhere(variable: str) -> bool:
+    # All that boto3 reads begins with AWS_, such as AWS_ENDPOINT_URL_DYNAMODB.
+    return variable.startswith("AWS_") or variable.lower().endswith("_proxy")
+
+
 def refuse_unless_loopback(endpoint: str) -> None:
     """Raise `EngineError` for an endpoint that is not on this machine."""
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    if not is_loopback:
+    # Parsers differ about user info and backslashes: an address has neither here.
+    if not _LOOPBACK.fullmatch(endpoint):
         raise EngineError(
             f"AWS_ENDPOINT_URL is {endpoint!r}: tests and demo only talk to this machine"
         )

@@ -8,7 +8,6 @@ clocks that differ. In the end the history alone is judged.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import threading
@@ -270,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with Engine() as engine:
-            os.environ.update(engine.environment)
+            engine.pin()
             dice = random.Random(options.seed)  # noqa: S311
             soak = Soak(engine, dice, options.broken, options.transport)
             started = time.monotonic()

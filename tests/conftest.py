@@ -28,11 +28,13 @@ class PinnedSession(boto3.Session):
 
 def pytest_sessionstart() -> None:
     _engine.__enter__()
-    os.environ.update(_engine.environment)
+    _engine.pin()
+    session = boto3.Session()
     if "ignore_configured_endpoint_urls" not in Config.OPTION_DEFAULTS:
-        boto3.DEFAULT_SESSION = PinnedSession()
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "SINGLETON_TABLE", "SINGLETON_DISABLED"):
-        os.environ.pop(name, None)
+        session = boto3.DEFAULT_SESSION = PinnedSession()
+    _engine.check(session.client("dynamodb"))
+    for name in [name for name in os.environ if name.startswith("SINGLETON_")]:
+        del os.environ[name]
 
 
 def pytest_sessionfinish() -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Engine]:
     """An engine of its own, whose state machines wait a tenth of what they should."""
-    with Engine({"SFN_WAIT_SCALE": "0.1"}) as engine:
+    with Engine({"SFN_WAIT_SCALE": "0.1"}, stack=True) as engine:
         yield engine
 
 
