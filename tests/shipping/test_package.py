@@ -160,6 +160,27 @@ def test_the_layer_can_be_compiled_ahead() -> None:
     assert compiled[8:16] == importlib.util.source_hash(source.read_bytes())
 
 
+def test_no_bytecode_that_was_there_before_gets_into_the_layer() -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    planted = [
+        PACKAGE / "__pycache__" / "_lock.cpython-399.pyc",
+        PACKAGE / "__pycache__" / "_lock.cpython-399.opt-1.pyc",
+        PACKAGE / "_events" / "__pycache__" / "anything",
+        PACKAGE / "sourceless.pyc",
+        PACKAGE.parent / "boto3.pyc",
+    ]
+    try:
+        for path in planted:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"planted")
+        make = [str(shutil.which("make")), "-C", str(ROOT), "layer", f"RUNTIMES={version}"]
+        subprocess.run(make, check=True, capture_output=True)
+        assert not [path for path in planted if path.exists()]
+    finally:
+        for path in planted:
+            path.unlink(missing_ok=True)
+
+
 def test_a_memory_store_is_a_lease_store() -> None:
     assert isinstance(MemoryStore(), LeaseStore)
 
