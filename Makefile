@@ -8,11 +8,13 @@ OTHER_PYTHONS ?= 3.12 3.13 3.14
 RUNTIMES ?= 3.11 3.12 3.13 3.14
 # How long `make soak` takes.
 SECONDS ?= 660
+# How many cases of each input `make fuzz` tries.
+CASES ?= 100000
 
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors
+.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -51,6 +53,9 @@ model: .venv-model/.ready  ## check the protocol's model, whole and without each
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)
+
+fuzz: .venv/.ready  ## broken and hostile replies, log lines and rows, CASES (100000) of each
+	@$(BIN)/python -m proof.fuzz --cases $(CASES)
 
 rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its test fail
 	@$(BIN)/python -m proof.rules

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-import boto3
 import pytest
-from botocore.awsrequest import AWSResponse
 
 from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseError, LeaseStoreError
 from lambda_singleton._protocol.operations import Acquire, Operation, Release, Renew
 from lambda_singleton._protocol.record import HOLDER_FACTS, LONGEST_FACT
 from lambda_singleton._protocol.store import Reply
+from proof.answers import Answer, Server
 
 NOW = 1_800_000_000_000
 ROW: dict[str, Any] = {
@@ -38,33 +36,9 @@ REFUSED = json.dumps(
 ).encode()
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Server:
-    """A client's other end, without a network."""
-
-    def __init__(self) -> None:
-        self.answer = Answer(200, DATE, APPLIED)
-        self.client: Any = boto3.client("dynamodb")
-        self.client.meta.events.register("before-send.dynamodb", self._send)
-
-    def _send(self, request: Any, **_: object) -> Any:
-        status, headers, body = self.answer
-        return AWSResponse(request.url, status, cast(Any, headers), _Raw(body))
-
-
-class _Raw(io.BytesIO):
-    def stream(self, **_: object) -> Iterator[bytes]:
-        yield self.read()
-
-
 @pytest.fixture
 def server() -> Server:
-    return Server()
+    return Server(Answer(200, DATE, APPLIED))
 
 
 @pytest.fixture
@@ -140,6 +114,7 @@ GOOD = APPLIED.decode()
         b'{"Attributes":' + b'{"id":' * 100_000,
         b'{"Attributes": {"id": {"S": ' + b"9" * 5000 + b"}}}",
         b"[" * 10_000_000,
+        b'{"code": {}}',
     ],
 )
 @pytest.mark.parametrize("status", [200, 400])

@@ -179,9 +179,10 @@ def _is_unbuilt(error: Exception) -> bool:
 def _was_being_read(error: Exception) -> bool:
     # botocore raises the same for a request that it cannot build and for a reply that it cannot
     # read: only where it was at work tells the two apart.
+    steps = set()
     frame = error.__traceback__
     while frame is not None:
-        if frame.tb_frame.f_globals.get("__name__") == "botocore.parsers":
-            return True
+        if frame.tb_frame.f_globals.get("__name__") == "botocore.endpoint":
+            steps.add(frame.tb_frame.f_code.co_name)
         frame = frame.tb_next
-    return False
+    return "_send" not in steps and not steps.isdisjoint(("_do_get_response", "_needs_retry"))
