@@ -23,6 +23,7 @@ from .engine import ROOT, Engine, EngineError
 SAM = ROOT / ".venv-sam" / "bin" / "sam"
 LAYER = ROOT / "layer" / "python"
 TEMPLATE = ROOT / "template.yaml"
+MONITORING = ROOT / "monitoring.yaml"
 
 #: Public parameters of AWS are not in the engine; the template's parameter takes another name.
 POWERTOOLS = "/local/powertools"
@@ -77,8 +78,12 @@ class Stack:
         )
 
     def delete(self) -> None:
-        """Run `sam delete`."""
-        self._sam("delete", "--stack-name", self.name, "--no-prompts")
+        """Delete the stack. `sam delete` takes a nested template from AWS's own addresses only."""
+        cloudformation = self.client("cloudformation")
+        cloudformation.delete_stack(StackName=self.name)
+        cloudformation.get_waiter("stack_delete_complete").wait(
+            StackName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
 
     @property
     def outputs(self) -> dict[str, str]:

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
-import yaml
 
 from lambda_singleton import DynamoDBStore
 from local_lambda import Engine, Function
 from proof.proxy import Proxy
 
+from .cloudformation import ROOT, load, parse, resources_of, statements, translated
+from .state_machine import natively
 from .test_samples import event
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
-
-
-class Loader(yaml.SafeLoader):
-    """Reads `!Ref x` as {"Ref": "x"} and so on."""
-
-
-def short_form(loader: Loader, tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    return {tag: value}
-
-
-Loader.add_multi_constructor("!", short_form)
-
-RESOURCES: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)["Resources"]  # noqa: S506
+TEMPLATE = load(ROOT / "template.yaml")
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 FUNCTIONS = {
     resource["Properties"]["Handler"].partition(".")[0]: resource["Properties"]
     for resource in RESOURCES.values()
@@ -53,10 +35,11 @@ def granted(properties: dict[str, Any]) -> set[Grant]:
         for statement in policy.get("Statement", []):
             assert statement["Effect"] == "Allow"
             actions = statement["Action"]
-            table = statement["Resource"]["GetAtt"].partition(".")[0]
+            table = statement["Resource"]["Fn::GetAtt"][0]
             keys = ["*"]
-            for operator in statement.get("Condition", {}).values():
-                keys = operator["dynamodb:LeadingKeys"]
+            for operator, condition in statement.get("Condition", {}).items():
+                if operator != "Null":
+                    keys = condition["dynamodb:LeadingKeys"]
             for action in [actions] if isinstance(actions, str) else actions:
                 grants |= {(action, table, key) for key in keys}
     return grants
@@ -107,20 +90,90 @@ def test_the_table_has_its_ttl() -> None:
     assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
 
 
-def test_the_native_state_machine_only_updates_its_own_lease() -> None:
-    properties = RESOURCES["ReindexNatively"]["Properties"]
-    tasks = [s for s in properties["Definition"]["States"].values() if s["Type"] == "Task"]
-    assert {task["Resource"] for task in tasks} == {"arn:aws:states:::dynamodb:updateItem"}
-    assert {json.dumps(task["Arguments"]["Key"]) for task in tasks} == {'{"id": {"S": "reindex"}}'}
-    assert granted(properties) == {("dynamodb:UpdateItem", "LeaseTable", "reindex")}
+def test_the_native_state_machine_may_do_what_it_does_and_no_more() -> None:
+    tasks = [state for state in natively()["States"].values() if state["Type"] == "Task"]
+    called = {
+        (
+            task["Resource"].replace("arn:aws:states:::dynamodb:u", "dynamodb:U")
+            .replace("arn:aws:states:::dynamodb:g", "dynamodb:G"),
+            "LeaseTable",
+            task["Arguments"]["Key"]["id"]["S"],
+        )
+        for task in tasks
+    }
+    assert called == granted(RESOURCES["ReindexNatively"]["Properties"])
 
 
-def test_the_native_state_machine_takes_the_lease_by_the_librarys_own_condition() -> None:
-    from ..fakes import acquire
+@pytest.mark.parametrize("template", [TEMPLATE, load(ROOT / "serverlessrepo" / "template.yaml")])
+def test_the_leases_table_has_its_ttl(template: dict[str, Any]) -> None:
+    # The engine's own deployments leave it out.
+    properties = template["Resources"]["LeaseTable"]["Properties"]
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
 
-    states = RESOURCES["ReindexNatively"]["Properties"]["Definition"]["States"]
-    arguments = states["TakeLease"]["Arguments"]
-    assert arguments["ConditionExpression"] == acquire("x", "me").condition
-    assert arguments["UpdateExpression"] == acquire("x", "me").update
-    names = arguments["ExpressionAttributeNames"]
-    assert names == {f"#{name}": name for name in names.values()}
+
+LEADING_KEYS = "dynamodb:LeadingKeys"
+
+
+def documents() -> dict[str, list[dict[str, Any]]]:
+    """The statements of each place that shows a policy with LeadingKeys, as dictionaries."""
+    readme = [
+        statement
+        for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        for statement in of_functions(parse(block))
+    ]
+    recipes = (ROOT / "examples" / "recipes").glob("*.yaml")
+    return {
+        "README.md": readme,
+        "template.yaml": of_functions(TEMPLATE),
+        **{f"examples/recipes/{path.name}": of_functions(load(path)) for path in recipes},
+    }
+
+
+def of_functions(template: Any) -> list[dict[str, Any]]:
+    """The statements of a template's functions and state machines that are about leases."""
+    return [
+        statement
+        for resource in template.get("Resources", {}).values()
+        for policy in resource.get("Properties", {}).get("Policies", [])
+        if isinstance(policy, dict)
+        for statement in policy.get("Statement", [])
+        if "Condition" in statement
+    ]
+
+
+# ForAllValues is true for a request that names no key at all: a Scan, as soon as somebody allows it.
+@pytest.mark.parametrize("place", sorted(documents()))
+def test_a_policy_for_one_lease_refuses_requests_without_a_key(place: str) -> None:
+    statements = documents()[place]
+    assert statements
+    for statement in statements:
+        operators = statement["Condition"]
+        assert any(LEADING_KEYS in condition for condition in operators.values())
+        assert operators["Null"] == {LEADING_KEYS: "false"}, statement
+
+
+def test_with_a_key_of_ones_own_everybody_with_leases_may_use_it_through_dynamodb_only() -> None:
+    expanded = translated(ROOT / "template.yaml", EncryptionKeyArn="arn:aws:kms:a-key")
+    roles = resources_of(expanded, "AWS::IAM::Role")
+    with_leases = {
+        name
+        for name, role in roles.items()
+        if "dynamodb:" in json.dumps(role.get("Policies", []))
+    }
+    own_key = {"Fn::If": ["HasOwnKey", {"Ref": "LeaseKeyPolicy"}, {"Ref": "AWS::NoValue"}]}
+    assert len(with_leases) == 5
+    assert {
+        name for name, role in roles.items() if own_key in role.get("ManagedPolicyArns", [])
+    } == with_leases
+    for policy in ("LeaseKeyPolicy", "LeaseHolderPolicy"):
+        document = expanded["Resources"][policy]["Properties"]["PolicyDocument"]
+        assert {
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": {"Ref": "EncryptionKeyArn"},
+            "Condition": {
+                "StringEquals": {
+                    "kms:ViaService": {"Fn::Sub": "dynamodb.${AWS::Region}.${AWS::URLSuffix}"}
+                }
+            },
+        } in list(statements(document))

@@ -20,7 +20,7 @@ from lambda_singleton import DynamoDBStore, LeaseEvent
 from lambda_singleton._events import event as events
 from lambda_singleton._events import metrics as telemetry
 from local_lambda import Function
-from local_lambda.stack import TEMPLATE
+from local_lambda.stack import MONITORING
 
 from .. import emf
 
@@ -268,7 +268,7 @@ class TestTheTemplate:
     @pytest.fixture
     def resources(self) -> dict[str, Any]:
         # Parsed with the safe loader's own types only.
-        template = yaml.load(TEMPLATE.read_text(), self.Loader)  # noqa: S506
+        template = yaml.load(MONITORING.read_text(), self.Loader)  # noqa: S506
         resources: dict[str, Any] = template["Resources"]
         return resources
 
@@ -314,14 +314,16 @@ class TestTheTemplate:
         }
         for alarm in alarms.values():
             dimensions = {
-                dimension["Name"]: dimension["Value"].replace("AWS::StackName", STACK)
+                dimension["Name"]: {"Service": STACK, "Lease": "nightly-report"}[dimension["Value"]]
                 for dimension in alarm["Dimensions"]
             }
             watched = (alarm["Namespace"], alarm["MetricName"], frozenset(dimensions.items()))
             assert watched in emitted
             # CloudWatch's own limits for how far an alarm may look back.
             longest = 604_800 if alarm["Period"] >= 3600 else 86_400
-            assert alarm["Period"] * alarm["EvaluationPeriods"] <= longest
+            periods = alarm["EvaluationPeriods"]
+            most = 48 if periods == "LongestSilence" else periods
+            assert alarm["Period"] * most <= longest
 
     def test_the_dashboard_shows_metrics_that_exist(self, resources: dict[str, Any]) -> None:
         widgets = json.loads(resources["LeaseDashboard"]["Properties"]["DashboardBody"])["widgets"]
@@ -355,8 +357,13 @@ class TestTheTemplate:
             for resource in resources.values()
             if resource["Type"] == "AWS::Logs::QueryDefinition"
         ]
+        queries = [query.replace("${Lease}", "nightly-report") for query in queries]
         assert all(f"```\n{query}```" in runbook for query in queries)
-        assert all(f"`{alarm}`" in runbook for alarm in ("LeaseLost", "ReportIsSilent"))
+        alarms = [
+            name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"
+        ]
+        assert len(alarms) == 4
+        assert all(f"`{alarm}`" in runbook for alarm in alarms)
 
 
 def test_every_decision_and_metric_is_documented() -> None:
