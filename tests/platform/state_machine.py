@@ -25,7 +25,9 @@ def natively(table: str = "leases") -> dict[str, Any]:
     return definition("reindex_natively", LeaseTable=table)
 
 
-def reindex(function: str = "arn:aws:lambda:us-east-1:123456789012:function:task") -> dict[str, Any]:
+def reindex(
+    function: str = "arn:aws:lambda:us-east-1:123456789012:function:task",
+) -> dict[str, Any]:
     """The state machine whose task needs the lease."""
     return definition("reindex", ReindexTaskArn=function)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import MagicMock
@@ -10,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 from aws_durable_execution_sdk_python import DurableContext, StepContext, durable_execution
 from aws_durable_execution_sdk_python.config import Duration
-from aws_durable_execution_sdk_python.execution import InvocationStatus
+from aws_durable_execution_sdk_python.lambda_service import InvocationStatus
 from aws_durable_execution_sdk_python_testing.runner import DurableFunctionTestRunner
 
 from lambda_singleton import LeaseConfigError, Lock, MemoryStore, singleton
@@ -28,8 +30,14 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 def run(handler: Callable[[Any, Any], Any]) -> Any:
-    with DurableFunctionTestRunner(handler=handler) as runner:
-        return runner.run(input="{}", execution_timeout=30)
+    # The runner leaves its event loop unclosed: it is collected here, and in nobody else's test.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with DurableFunctionTestRunner(handler=handler) as runner:
+            result = runner.run(input="{}", execution_timeout=30)
+        del runner
+        gc.collect()
+    return result
 
 
 def two_halves(done: list[str]) -> Callable[[Any, Any], str]:
@@ -86,29 +94,28 @@ def test_also_with_another_decorator_between_them() -> None:
         singleton("report", 60, store=MemoryStore())(traced)
 
 
+SENT_BY_LAMBDA = {"DurableExecutionArn": "arn", "CheckpointToken": "t", "InitialExecutionState": {}}
+
+
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_decorator_that_hides_it_is_found_out_when_it_is_called(options: dict[str, Any]) -> None:
     done: list[str] = []
+    sent: list[Any] = [SENT_BY_LAMBDA]
     store = MemoryStore()
     durable = durable_execution(two_halves(done))
 
     def hides(event: Any, context: Any) -> Any:
+        sent.append(event)
         return durable(event, context)
 
+    assert run(hides).status is InvocationStatus.SUCCEEDED
+    done.clear()
     guarded = singleton("report", 60, store=store, **options)(hides)
-    sent = {"DurableExecutionArn": "arn", "CheckpointToken": "t", "InitialExecutionState": {}}
-    with pytest.raises(LeaseConfigError, match=INSTEAD):
-        guarded(sent, Context())
-    assert run_result(guarded) is not InvocationStatus.SUCCEEDED
+    for event in sent[:2]:
+        with pytest.raises(LeaseConfigError, match=INSTEAD):
+            guarded(event, Context())
     assert done == []
     assert store.get("report") is None
-
-
-def run_result(handler: Callable[[Any, Any], Any]) -> Any:
-    try:
-        return run(handler).status
-    except Exception:
-        return InvocationStatus.FAILED
 
 
 def test_a_context_of_ones_own_around_it_is_known_as_well() -> None:

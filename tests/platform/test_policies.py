@@ -94,7 +94,8 @@ def test_the_native_state_machine_may_do_what_it_does_and_no_more() -> None:
     tasks = [state for state in natively()["States"].values() if state["Type"] == "Task"]
     called = {
         (
-            task["Resource"].replace("arn:aws:states:::dynamodb:u", "dynamodb:U")
+            task["Resource"]
+            .replace("arn:aws:states:::dynamodb:u", "dynamodb:U")
             .replace("arn:aws:states:::dynamodb:g", "dynamodb:G"),
             "LeaseTable",
             task["Arguments"]["Key"]["id"]["S"],
@@ -141,7 +142,7 @@ def of_functions(template: Any) -> list[dict[str, Any]]:
     ]
 
 
-# ForAllValues is true for a request that names no key at all: a Scan, as soon as somebody allows it.
+# ForAllValues is true for a request that names no key: a Scan, as soon as somebody allows it.
 @pytest.mark.parametrize("place", sorted(documents()))
 def test_a_policy_for_one_lease_refuses_requests_without_a_key(place: str) -> None:
     statements = documents()[place]
@@ -156,9 +157,7 @@ def test_with_a_key_of_ones_own_everybody_with_leases_may_use_it_through_dynamod
     expanded = translated(ROOT / "template.yaml", EncryptionKeyArn="arn:aws:kms:a-key")
     roles = resources_of(expanded, "AWS::IAM::Role")
     with_leases = {
-        name
-        for name, role in roles.items()
-        if "dynamodb:" in json.dumps(role.get("Policies", []))
+        name for name, role in roles.items() if "dynamodb:" in json.dumps(role.get("Policies", []))
     }
     own_key = {"Fn::If": ["HasOwnKey", {"Ref": "LeaseKeyPolicy"}, {"Ref": "AWS::NoValue"}]}
     assert len(with_leases) == 5

@@ -45,7 +45,9 @@ def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 MACHINES = {"reindex": reindex(), "reindex_natively": natively()}
 NATIVE_CALLS = [
-    (name, state) for name, state in states_of(natively()) if ":dynamodb:" in state.get("Resource", "")
+    (name, state)
+    for name, state in states_of(natively())
+    if ":dynamodb:" in state.get("Resource", "")
 ]
 
 
@@ -185,14 +187,21 @@ def test_its_constants_are_the_librarys() -> None:
 
     # When a row may go: counted from the lease's end while it is held, from now once it is free.
     bid = acquire("reindex", "me", duration=120)
-    expiration = int(store._rows.request(bid, bid.in_use_until // 1000 + store._retention)[
-        "ExpressionAttributeValues"
-    ][":expiration"]["N"])
+    expiration = int(
+        store._rows.request(bid, bid.in_use_until // 1000 + store._retention)[
+            "ExpressionAttributeValues"
+        ][":expiration"]["N"]
+    )
     days = 86_400 * constant(values[":expiration"]["N"], r"\+ (\d+) \* 86400")
     assert expiration == int(START + 120 + days)
     assert "($now_ms + $lease_ms) / 1000" in values[":expiration"]["N"]
     assert values[":expires_at"]["N"] == "{% $string($now_ms + $lease_ms) %}"
-    assert 86_400 * constant(
-        returned["ExpressionAttributeValues"][":expiration"]["N"], r"\$millis\(\) / 1000\) \+ (\d+)"
-    ) == store._retention
+    assert (
+        86_400
+        * constant(
+            returned["ExpressionAttributeValues"][":expiration"]["N"],
+            r"\$millis\(\) / 1000\) \+ (\d+)",
+        )
+        == store._retention
+    )
     assert (values[":one"], bid.values[":one"]) == ({"N": "1"}, 1)

@@ -15,16 +15,16 @@ from ._errors import LeaseConfigError
 _SDK = "aws_durable_execution_sdk_python"
 
 _INSTEAD = (
-    "a durable function runs from its start again after each of its waits, and a lease does not last"
-    ' through them: remove @singleton, and take the lease inside a step: `with Lock("name", 60):`'
-    " in the function that you give to context.step()"
+    "a durable function runs from its start again after each of its waits, and a lease does not"
+    " last through them: remove @singleton, and take the lease inside a step:"
+    ' `with Lock("name", 60):` in the function that you give to context.step()'
 )
 
 
 def refuse_durable(event: Any, context: Any) -> None:
     """Raise `LeaseConfigError` for a call that a durable function gets, or gives on.
 
-    It does not take the SDK: nothing is imported, and whoever has none pays for two comparisons.
+    It is known by names, without the SDK: whoever has none pays for two comparisons.
     """
     if _is_durable_context(context) or _is_durable_event(event):
         raise LeaseConfigError(_INSTEAD)

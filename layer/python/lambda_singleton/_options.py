@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from ._clock import LONGEST
+from ._durable import refuse_durable
 from ._environment import disabled_store, is_disabled
 from ._errors import LeaseHeldError, RefusalReason
 from ._holding.hold import Hold, OnLost
@@ -46,6 +47,7 @@ class Options(NamedTuple):
 
     def hold(self, event: Any, context: Any) -> Hold:
         """Return the hold for one invocation, which has not been taken yet."""
+        refuse_durable(event, context)
         if is_disabled():
             store = disabled_store()
             name, term = self.name, Term(LONGEST)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from ._clock import seconds
+from ._durable import refuse_durable_handler
 from ._environment import store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
 from ._handler import Handler
@@ -164,6 +165,7 @@ def singleton(
 
 
 def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
+    refuse_durable_handler(function)
     handler = Handler.of(function)
     prepare_in_init(options.store, options.duration)
 

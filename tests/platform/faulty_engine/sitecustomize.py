@@ -14,6 +14,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from ministack.services import stepfunctions
 
@@ -21,7 +22,7 @@ PLAN = Path(os.environ["FAULTS"])
 really_invoke = stepfunctions._invoke_resource
 
 
-def kind_of(resource, arguments):
+def kind_of(resource: str, arguments: dict[str, Any]) -> str:
     if "lambda" in resource:
         return "invoke"
     if "getItem" in resource:
@@ -29,14 +30,14 @@ def kind_of(resource, arguments):
     return "return" if "REMOVE" in arguments["UpdateExpression"] else "take"
 
 
-def next_fault(kind):
+def next_fault(kind: str) -> dict[str, Any] | None:
     plan = json.loads(PLAN.read_text())
-    fault = plan[kind].pop(0) if plan.get(kind) else None
+    fault: dict[str, Any] | None = plan[kind].pop(0) if plan.get(kind) else None
     PLAN.write_text(json.dumps(plan))
     return fault
 
 
-def invoke(resource, arguments):
+def invoke(resource: str, arguments: dict[str, Any]) -> Any:
     fault = next_fault(kind_of(resource, arguments))
     if fault is None:
         return really_invoke(resource, arguments)
