@@ -143,11 +143,11 @@ def test_the_template_is_valid(aws: Engine) -> None:
 
 def test_the_snippet_to_copy_is_valid(aws: Engine, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
-    template.write_text("Transform: AWS::Serverless-2016-10-31\n" + snippet_with("LeaseTable:"))
+    template.write_text(snippet_with("LeaseTable:"))
     assert "is a valid SAM Template" in Stack(aws, "validate").validate(template)
 
 
-@pytest.mark.parametrize(("policy", "left"), [("Retain", ["LeaseTable"]), ("Delete", [])])
+@pytest.mark.parametrize(("policy", "left"), [("Retain", ["LeaseTable", "layer"]), ("Delete", [])])
 def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
     aws: Engine, build: Path, policy: str, left: list[str]
 ) -> None:
@@ -160,15 +160,24 @@ def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
     resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)
     kinds = {resource["ResourceType"] for resource in resources["StackResources"]}
+    (nested,) = [
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResources"]
+        if resource["ResourceType"] == "AWS::CloudFormation::Stack"
+    ]
+    monitoring = stack.client("cloudformation").describe_stack_resources(StackName=nested)
+    kinds |= {resource["ResourceType"] for resource in monitoring["StackResources"]}
 
     stack.delete()
 
-    tables = dynamodb.list_tables()["TableNames"]
-    assert [name.split("-")[2] for name in tables if stack.name in name] == left
+    kept = [
+        *dynamodb.list_tables()["TableNames"],
+        *(layer["LayerName"] for layer in stack.client("lambda").list_layers()["Layers"]),
+    ]
+    assert [name.split("-")[2] for name in kept if stack.name in name] == left
     names = "".join(
         [
             *(f["FunctionName"] for f in stack.client("lambda").list_functions()["Functions"]),
-            *(layer["LayerName"] for layer in stack.client("lambda").list_layers()["Layers"]),
             *(
                 m["name"]
                 for m in stack.client("stepfunctions").list_state_machines()["stateMachines"]
@@ -186,10 +195,12 @@ def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
                 for d in stack.client("cloudwatch").list_dashboards()["DashboardEntries"]
             ),
             *(a["AlarmName"] for a in stack.client("cloudwatch").describe_alarms()["MetricAlarms"]),
+            *(p["Name"] for p in stack.client("ssm").describe_parameters()["Parameters"]),
         ]
     )
     assert stack.name not in names
     assert kinds == {
+        "AWS::CloudFormation::Stack",
         "AWS::CloudWatch::Alarm",
         "AWS::CloudWatch::Dashboard",
         "AWS::DynamoDB::Table",
@@ -200,6 +211,7 @@ def test_the_unmodified_template_deploys_and_its_deletion_leaves_what_it_should(
         "AWS::Lambda::LayerVersion",
         "AWS::Logs::LogGroup",
         "AWS::SQS::Queue",
+        "AWS::SSM::Parameter",
         "AWS::Scheduler::Schedule",
         "AWS::StepFunctions::StateMachine",
     }
@@ -281,11 +293,11 @@ def test_the_state_machines_exclude_each_other_and_everybody_else(
     assert tokens == list(range(tokens[0], tokens[0] + len(tokens)))
 
 
-def test_another_stack_can_use_what_this_one_exports(
+def test_another_stack_can_use_what_this_one_offers(
     aws: Engine, application: Application, tmp_path: Path
 ) -> None:
     template = tmp_path / "template.yaml"
-    uses_exports = snippet_with("ImportValue").replace("lambda-singleton-", "application-")
+    uses_exports = re.sub("lambda-singleton(?=[-/])", "application", snippet_with("ImportValue"))
     template.write_text(CONSUMER.replace("      # the README's lines", uses_exports.rstrip("\n")))
     stack = Stack(aws, "consumer")
     stack.deploy(template)
@@ -294,4 +306,5 @@ def test_another_stack_can_use_what_this_one_exports(
     assert (
         function["Environment"]["Variables"]["SINGLETON_TABLE"] == application.outputs["TableName"]
     )
-    assert [layer["Arn"] for layer in function["Layers"]] == [application.outputs["LayerArn"]]
+    (layer,) = function["Layers"]
+    assert layer["Arn"].endswith(":layer:application-layer:1")

@@ -293,6 +293,23 @@ class TestErrors:
             store.get(name)
         assert wire.sent == ["UpdateItem", "GetItem"], "asking again would not help"
 
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "KMS key access denied error: com.amazonaws.services.kms.model.AWSKMSException: The"
+            " ciphertext refers to a customer master key that does not exist",
+            "User: arn:aws:sts::123456789012:assumed-role/r/f is not authorized to perform:"
+            " kms:Decrypt on resource: arn:aws:kms:us-east-1:123456789012:key/k",
+        ],
+    )
+    def test_a_key_that_the_caller_may_not_use_is_named(
+        self, store: DynamoDBStore, wire: Wire, name: str, message: str
+    ) -> None:
+        wire.instead = [(400, "AccessDeniedException", message)]
+        with pytest.raises(LeaseConfigError, match="allow kms:Decrypt") as error:
+            Lock(name, 30, store=store).acquire()
+        assert "allow dynamodb:" not in str(error.value)
+
     def test_a_clock_that_is_minutes_off(self, store: DynamoDBStore, wire: Wire, name: str) -> None:
         wire.instead = [(400, "InvalidSignatureException", "Signature expired: 20261122T073000Z")]
         with pytest.raises(LeaseConfigError, match="clock is minutes off"):

@@ -18,6 +18,9 @@ from .table import TABLE
 # DynamoDB's words for a row that an update cannot be applied to.
 _ROW_REJECTED = "operand|overflow|precision|significant digits|Item size"
 
+# KMS's words, in DynamoDB's refusal or in IAM's.
+_KMS = "KMS key|AWSKMS|perform: kms:"
+
 # Another try may help; any other refusal needs somebody to change something.
 _TRANSIENT_CODES = frozenset(
     {
@@ -119,6 +122,13 @@ def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseErro
         return LeaseConfigError(
             f"table {quoted(table)} does not exist in this account and region: create it, or"
             f" set {TABLE} to the name of the table of leases"
+        )
+    # DynamoDB asks KMS for whoever calls; what KMS says has DynamoDB's own code.
+    if re.search(_KMS, str(error)):
+        return LeaseConfigError(
+            f"table {table!r} is encrypted with a KMS key that cannot be used: allow kms:Decrypt with"
+            f" that key in the function's role and in the key's policy, and see that the key is"
+            f" enabled ({error})"
         )
     if code in ("AccessDeniedException", "AccessDenied"):
         return LeaseConfigError(
