@@ -1,12 +1,14 @@
 """The application of `template.yaml`, deployed by AWS's own `sam` to the embedded engine.
 
-The engine mounts no layers, and reports every error of a Python function by one name. An emulator
-build is a copy of the real one that runs the functions as custom runtimes instead: `awslambdaric`
-from this environment, with the layer copied into the function. Nothing else differs.
+The engine mounts no layers, reports every error of a Python function by one name, and reads state
+machines in JSON only. An emulator build is a copy of the real one that runs the functions as custom
+runtimes instead: `awslambdaric` from this environment, with the layer copied into the function.
+Its state machines are the same, in JSON. Nothing else differs.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -125,7 +127,12 @@ def emulator_build(template: Path, target: Path, variables: Mapping[str, str]) -
     common["Runtime"] = "provided.al2023"
     common["Layers"] = []
     common["Environment"]["Variables"] |= variables
-    for resource in built["Resources"].values():
+    for name, resource in built["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            definition = template.parent / resource["Properties"]["DefinitionUri"]
+            in_json = target / f"{name}.asl.json"
+            in_json.write_text(json.dumps(yaml.safe_load(definition.read_text())))
+            resource["Properties"]["DefinitionUri"] = in_json.name
         if resource["Type"] != "AWS::Serverless::Function":
             continue
         code = target / resource["Properties"]["CodeUri"]
