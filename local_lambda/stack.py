@@ -37,14 +37,25 @@ cd "$LAMBDA_TASK_ROOT" && exec {sys.executable} -m awslambdaric "$_HANDLER"
 
 
 class Stack:
-    """One deployment. Deploying again updates it."""
+    """One deployment of the application in `folder`. Deploying again updates it.
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    `variables` are for the tools: where pip finds packages, for example.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        folder: Path = ROOT,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self._folder = folder
         self._environment = {
             **engine.environment,
             "HOME": os.environ.get("HOME", ""),
             "PATH": os.environ.get("PATH", ""),
             "SAM_CLI_TELEMETRY": "0",
+            **(variables or {}),
         }
         self.name = name
 
@@ -65,6 +76,13 @@ class Stack:
         """Run `sam build` on the template, and return the built template."""
         self._sam("build", "--build-dir", str(target), "--cache-dir", f"{target}-cache")
         return target / "template.yaml"
+
+    def package(self, template: Path, target: Path) -> None:
+        """Run `sam package`: what is local goes to the engine's S3."""
+        self._sam(
+            *("package", "--template-file", str(template), "--resolve-s3"),
+            *("--output-template-file", str(target)),
+        )
 
     def deploy(self, template: Path, **parameters: str) -> None:
         """Run `sam deploy`."""
@@ -98,7 +116,7 @@ class Stack:
             raise EngineError("sam is not installed: run `make setup`")
         done = subprocess.run(
             [SAM, *arguments],
-            cwd=ROOT,
+            cwd=self._folder,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
