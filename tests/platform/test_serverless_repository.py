@@ -10,7 +10,6 @@ import botocore.session
 import pytest
 
 from lambda_singleton import __version__
-
 from local_lambda import Engine
 from local_lambda.stack import Stack
 
@@ -23,8 +22,8 @@ METADATA: dict[str, Any] = load(PATH)["Metadata"]["AWS::ServerlessRepo::Applicat
 def rules(member: str) -> str:
     """The model has its limits in words only."""
     model = botocore.session.get_session().get_service_model("serverlessrepo")
-    shape = model.shape_for("CreateApplicationRequest").members[member]
-    return str(shape.documentation)
+    request: Any = model.shape_for("CreateApplicationRequest")
+    return str(request.members[member].documentation)
 
 
 @pytest.mark.parametrize("member", ["Author", "Name", "Description", "Labels"])

@@ -59,8 +59,16 @@ def _run(options: Namespace) -> int:
         "watch": watch.run,
         "release": release.run,
         "create-table": _create_table,
+        "doctor": _doctor,
     }
     return commands[options.command](options, store)
+
+
+def _doctor(options: Namespace, store: DynamoDBStore) -> int:
+    # Other commands do without the clients that it imports.
+    from .commands import doctor
+
+    return doctor.run(options, store)
 
 
 def _create_table(options: Namespace, store: DynamoDBStore) -> int:

@@ -19,7 +19,8 @@ exit codes:
   1  no answer from the store, or something to configure: the message says what
   2  usage error, or not a terminal where a question is asked
   3  there is no such lease
-  4  the question was answered with no"""
+  4  the question was answered with no
+  5  doctor has found a problem"""
 
 _EXAMPLES = f"""\
 examples:
@@ -87,6 +88,24 @@ examples:
 
 Exits with 3 if there is no such lease, and with 4 if the answer was no."""
 
+_DOCTOR = """\
+Asks AWS about the table, about you and your clock, and about functions that
+take leases. Nothing is changed: UpdateItem is tried with a condition that is
+never true. What you may not ask is not checked, and says so.
+
+verdicts:
+  ok           nothing to do
+  warning      it hurts in some cases
+  problem      leases do not work, or do not protect
+  not checked  nobody could tell
+
+examples:
+  lambda-singleton doctor
+  lambda-singleton doctor --function nightly-report --function reindex
+  lambda-singleton doctor --json | jq '.[] | select(.verdict == "problem")'
+
+Exits with 5 if there is a problem."""
+
 _TIMELINE = f"""\
 The lines are those of functions that log in JSON, as they are, as `aws logs
 tail` prints them, or in events exported from CloudWatch Logs. Other lines are
@@ -139,6 +158,14 @@ def parser() -> argparse.ArgumentParser:
     release = add("release", "free a lease by force", _RELEASE, parents=[store])
     release.add_argument("name", metavar="NAME", help="the lease's full name")
     release.add_argument("--yes", action="store_true", help="do not ask")
+    doctor = add("doctor", "say what is wrong with the set-up on AWS", _DOCTOR, parents=[store])
+    doctor.add_argument(
+        "--function",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="also check this Lambda function; may be given several times",
+    )
     add("create-table", "create the table of leases, with its TTL", parents=[store])
     timeline = add("timeline", "draw a log of events as a page", _TIMELINE)
     timeline.add_argument(

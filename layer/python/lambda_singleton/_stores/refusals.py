@@ -126,9 +126,8 @@ def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseErro
     # DynamoDB asks KMS for whoever calls; what KMS says has DynamoDB's own code.
     if re.search(_KMS, str(error)):
         return LeaseConfigError(
-            f"table {table!r} is encrypted with a KMS key that cannot be used: allow kms:Decrypt with"
-            f" that key in the function's role and in the key's policy, and see that the key is"
-            f" enabled ({error})"
+            f"the KMS key of table {table!r} cannot be used: allow kms:Decrypt with that key in the"
+            f" function's role and in the key's policy, and see that the key is enabled ({error})"
         )
     if code in ("AccessDeniedException", "AccessDenied"):
         return LeaseConfigError(
