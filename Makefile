@@ -30,7 +30,7 @@ lint: setup  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	.venv-sam/bin/cfn-lint --include-checks I --ignore-checks I4010 -- template.yaml monitoring.yaml
+	.venv-sam/bin/cfn-lint --include-checks I --ignore-checks I4010 -- template.yaml monitoring.yaml serverlessrepo/template.yaml
 
 count:  ## count the lines of code that mutual exclusion needs
 	@$(PYTHON) tools/sloc.py
