@@ -18,6 +18,13 @@ HERE = Path(__file__).parent
 RUNTIMES = ["python3.11", "python3.12", "python3.13", "python3.14"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Compile the layer, as `make layer` does."""
+    package = HERE.parent / "layer"
+    subprocess.run([sys.executable, "-m", "compileall", "-q", package], check=True)
+
+
 @pytest.fixture(scope="module")
 def synthesised(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("node") is None:
@@ -54,11 +61,16 @@ def test_the_cdk_example(synthesised: Path) -> None:
     }
     layer = of_type(template, "AWS::Lambda::LayerVersion")
     assert layer["Properties"]["CompatibleRuntimes"] == RUNTIMES
+    # A version that a function elsewhere uses must stay.
+    assert layer["DeletionPolicy"] == layer["UpdateReplacePolicy"] == "Retain"
+    function = of_type(template, "AWS::Lambda::Function")["Properties"]
+    assert function["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
     policy = of_type(template, "AWS::IAM::Policy")["Properties"]["PolicyDocument"]
     (statement,) = policy["Statement"]
     assert statement["Action"] == "dynamodb:UpdateItem"
     assert statement["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["job"]}
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["job"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
     }
 
 
@@ -68,9 +80,14 @@ def test_what_the_cdk_makes_of_it_is_valid(synthesised: Path) -> None:
 
 
 def test_the_layer_asset_is_the_package(synthesised: Path) -> None:
-    modules = {path.name for path in (HERE.parent / "layer/python/lambda_singleton").glob("*.py")}
-    assets = synthesised.parent.glob("asset.*/python/lambda_singleton/*.py")
-    assert {path.name for path in assets} == modules
+    package = HERE.parent / "layer/python/lambda_singleton"
+    (asset,) = synthesised.parent.glob("asset.*/python/lambda_singleton")
+    files = {path.relative_to(package) for path in package.rglob("*.py")}
+    assert {path.relative_to(asset) for path in asset.rglob("*.py")} == files
+    # What `make layer` compiles goes along.
+    compiled = {path.name for path in package.rglob("*.pyc")}
+    assert {path.name for path in asset.rglob("*.pyc")} == compiled
+    assert compiled
 
 
 def test_the_terraform_example() -> None:
@@ -92,6 +109,12 @@ def test_the_terraform_example() -> None:
     assert (table["ttl"][0]["attribute_name"], table["ttl"][0]["enabled"]) == ("expiration", True)
     layer = resources["aws_lambda_layer_version"]
     assert layer["compatible_runtimes"] == RUNTIMES
+    assert layer["skip_destroy"] is True
+    (archive,) = [
+        entry["archive_file"]["layer"] for entry in blocks["data"] if "archive_file" in entry
+    ]
+    assert "excludes" not in archive, "what `make layer` compiles goes along"
+    assert 'log_format            = "JSON"' in text
     documents = [
         entry["aws_iam_policy_document"]
         for entry in blocks["data"]
@@ -99,4 +122,8 @@ def test_the_terraform_example() -> None:
     ]
     (statement,) = documents[0]["holder"]["statement"]
     assert statement["actions"] == ["dynamodb:UpdateItem"]
-    assert statement["condition"][0]["variable"] == "dynamodb:LeadingKeys"
+    conditions = {one["test"]: (one["variable"], one["values"]) for one in statement["condition"]}
+    assert conditions == {
+        "ForAllValues:StringEquals": ("dynamodb:LeadingKeys", ["${var.lease}"]),
+        "Null": ("dynamodb:LeadingKeys", ["false"]),
+    }

@@ -1,4 +1,11 @@
 # The table of leases, the layer, and the permission that a function needs, with Terraform.
+# For the function itself: its layers and SINGLETON_TABLE from the outputs below, and JSON logs, or nobody sees the
+# library's lines:
+#
+#   logging_config {
+#     log_format            = "JSON"
+#     application_log_level = "INFO"
+#   }
 
 terraform {
   required_providers {
@@ -38,11 +45,11 @@ resource "aws_dynamodb_table" "leases" {
   deletion_protection_enabled = true
 }
 
+# With what `make layer` has compiled: it takes CPU off each cold start.
 data "archive_file" "layer" {
   type        = "zip"
   source_dir  = "${path.module}/../../layer"
   output_path = "${path.module}/layer.zip"
-  excludes    = ["**/__pycache__/**"]
 }
 
 resource "aws_lambda_layer_version" "singleton" {
@@ -51,6 +58,9 @@ resource "aws_lambda_layer_version" "singleton" {
   source_code_hash         = data.archive_file.layer.output_base64sha256
   compatible_runtimes      = ["python3.11", "python3.12", "python3.13", "python3.14"]
   compatible_architectures = ["x86_64", "arm64"]
+
+  # Each change makes a new version. Functions elsewhere may still use an old one.
+  skip_destroy = true
 }
 
 # Attach it to the function's role.
@@ -63,6 +73,13 @@ data "aws_iam_policy_document" "holder" {
       test     = "ForAllValues:StringEquals"
       variable = "dynamodb:LeadingKeys"
       values   = [var.lease]
+    }
+
+    # Without it, a request that names no key would be allowed: Scan, if somebody adds it.
+    condition {
+      test     = "Null"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["false"]
     }
   }
 }
