@@ -8,10 +8,10 @@ from typing import Any
 from .table import Cell, Table
 
 # On demand, us-east-1, November 2026: aws.amazon.com/dynamodb/pricing/on-demand, since the price
-# cut of November 2024, and aws.amazon.com/lambda/pricing for x86, first tier.
+# cut of November 2024, and aws.amazon.com/lambda/pricing for arm64, first tier.
 DOLLARS_PER_WRITE_UNIT = 0.625e-6
 DOLLARS_PER_READ_UNIT = 0.125e-6
-DOLLARS_PER_GB_SECOND = 0.0000166667
+DOLLARS_PER_GB_SECOND = 0.0000133334
 DOLLARS_PER_INVOCATION = 0.20e-6
 
 MILLION = 1e6
@@ -59,8 +59,8 @@ def _dynamodb(results: Mapping[str, list[Table]]) -> Table:
 def _time(results: Mapping[str, list[Table]]) -> Table:
     table = Table(
         "Dollars of Lambda for a million leases",
-        "The time that a short job spends on its lease: its CPU as in this run, slower by as much"
-        f" as the function has less than a whole CPU ({WHOLE_CPU} MB), and {ROUND_TRIP * 1000:g} ms"
+        "On arm64. The time that a short job spends on its lease: its CPU as in this run, slower by"
+        f" as much as the function has less than a whole CPU ({WHOLE_CPU} MB), and {ROUND_TRIP * 1000:g} ms"
         f" assumed for each request. A job of {SHORT:g} s itself costs"
         + ",".join(f" {_lambda(SHORT, memory):.2f} with {memory} MB" for memory in MEMORIES)
         + f", and each million invocations {DOLLARS_PER_INVOCATION * MILLION:.2f}.",
