@@ -60,8 +60,8 @@ def _time(results: Mapping[str, list[Table]]) -> Table:
     table = Table(
         "Dollars of Lambda for a million leases",
         "On arm64. The time that a short job spends on its lease: its CPU as in this run, slower by"
-        f" as much as the function has less than a whole CPU ({WHOLE_CPU} MB), and {ROUND_TRIP * 1000:g} ms"
-        f" assumed for each request. A job of {SHORT:g} s itself costs"
+        f" as much as the function has less than a whole CPU ({WHOLE_CPU} MB), and"
+        f" {ROUND_TRIP * 1000:g} ms assumed for each request. A job of {SHORT:g} s itself costs"
         + ",".join(f" {_lambda(SHORT, memory):.2f} with {memory} MB" for memory in MEMORIES)
         + f", and each million invocations {DOLLARS_PER_INVOCATION * MILLION:.2f}.",
     )
