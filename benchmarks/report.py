@@ -41,9 +41,9 @@ less than in a function, which pays for its own time as well.
 **Below a million runs a month, metrics cost more than leases.** CloudWatch takes 0.30 dollars for a
 metric and month. A run sends five for its lease's name, and troubles up to six more: up to 1.50
 dollars a month where all goes well, against 0.0009 for the leases of an hourly job. Keys are no
-dimension, so that a thousand tenants pay for five metrics as well. `SINGLETON_METRICS_DISABLED=true`
-turns them off; the logs tell the same. An alarm is another 0.10 a month, a dashboard 3.00 after the
-first three of an account.
+dimension, so that a thousand tenants pay for five metrics as well.
+`SINGLETON_METRICS_DISABLED=true` turns them off; the logs tell the same. An alarm is another 0.10 a
+month, a dashboard 3.00 after the first three of an account.
 """
 
 
