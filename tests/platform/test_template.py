@@ -100,3 +100,14 @@ def test_the_dashboard_shows_this_stack_only() -> None:
 def test_lines_at_info_are_shown_or_the_metrics_would_be_dropped_with_them() -> None:
     logging = TEMPLATE["Globals"]["Function"]["LoggingConfig"]
     assert (logging["LogFormat"], logging["ApplicationLogLevel"]) == ("JSON", "INFO")
+
+
+# ---- the schedule ----
+
+
+def test_the_event_to_try_the_sample_with_is_the_schedules() -> None:
+    function = TEMPLATE["Resources"]["NightlyReport"]["Properties"]
+    sent = json.loads(function["Events"]["EveryNight"]["Properties"]["Input"])
+    event = json.loads((ROOT / "events" / "nightly_report.json").read_text())
+    assert set(event) == set(sent) == {"time"}
+    assert sent["time"] == "<aws.scheduler.scheduled-time>"
