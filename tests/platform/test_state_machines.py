@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 
 from lambda_singleton import DynamoDBStore, MemoryStore
 from lambda_singleton import _errors as errors
 from lambda_singleton._protocol.operations import Release
 
 from ..fakes import START, acquire
+from .cloudformation import ROOT
 from .state_machine import average_wait, catcher_for, natively, reindex, retrier_for
 
 # What a killed function is called: by Lambda's runtimes today, and by Step Functions' own page.
@@ -92,6 +98,44 @@ def test_all_of_it_is_jsonata(machine: dict[str, Any]) -> None:
     for _, state in states_of(machine):
         assert not paths & set(state)
         assert not [key for key in state if key.endswith((".$", "Path"))]
+
+
+# What a mistake looks like: a file of its own is not looked into by the linter.
+def linted(machine: dict[str, Any], folder: Path) -> str:
+    """Return what cfn-lint says of a definition that stands in a template."""
+    template = folder / "template.json"
+    properties = {"RoleArn": ROLE, "Definition": machine}
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    template.write_text(json.dumps({"Resources": {"Machine": resource}}))
+    linter = ROOT / ".venv-sam" / "bin" / "cfn-lint"
+    done = subprocess.run([linter, "--", template], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+ROLE = "arn:aws:iam::123456789012:role/machine"
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_the_linter_knows_all_of_it(machine: dict[str, Any], tmp_path: Path) -> None:
+    assert linted(machine, tmp_path) == ""
+    wrong = copy.deepcopy(machine)
+    for _, state in states_of(wrong):
+        if "Retry" in state:
+            state["Retry"][0]["MaxAttempts"] = "often"
+    assert "'often' is not of type 'number'" in linted(wrong, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "state"), NATIVE_CALLS, ids=[name for name, _ in NATIVE_CALLS])
+def test_dynamodb_takes_what_a_native_call_sends(name: str, state: dict[str, Any]) -> None:
+    arguments = state["Arguments"]
+    operation = state["Resource"].rpartition(":")[2]
+    model = botocore.session.get_session().get_service_model("dynamodb")
+    shape: Any = model.operation_model(operation[0].upper() + operation[1:]).input_shape
+    assert not ParamValidator().validate(arguments, shape).has_errors()
+    # It refuses names and values that are not used, and those that are not given.
+    text = f"{arguments.get('ConditionExpression')} {arguments.get('UpdateExpression')}"
+    for sign, given in (("#", "ExpressionAttributeNames"), (":", "ExpressionAttributeValues")):
+        assert set(re.findall(rf"{sign}\w+", text)) == set(arguments.get(given, {}))
 
 
 # ---- the errors that come on AWS ----
