@@ -1393,7 +1393,7 @@ class TestWhere:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", ["list", "show", "watch", "release", "timeline"])
+    @pytest.mark.parametrize("command", ["list", "show", "watch", "release", "timeline", "doctor"])
     def test_has_examples_and_fits(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main([command, "--help"])
@@ -1405,7 +1405,7 @@ class TestHelp:
         with pytest.raises(SystemExit):
             main(["--help"])
         shown = capsys.readouterr().out
-        assert re.findall(r"^  (\d)  ", shown, re.MULTILINE) == list("01234")
+        assert re.findall(r"^  (\d)  ", shown, re.MULTILINE) == list("012345")
         assert max(map(len, shown.splitlines())) <= 80
 
 
