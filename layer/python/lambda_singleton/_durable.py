@@ -36,14 +36,14 @@ def refuse_durable_handler(handler: Callable[..., Any]) -> None:
     while layer is not None:
         # functools.wraps gives it the name and the module of the user's function, but not these.
         module = getattr(layer, "__globals__", {}).get("__name__", "")
-        if module.partition(".")[0] == _SDK:
+        if module.startswith(_SDK):
             raise LeaseConfigError(_INSTEAD)
         layer = getattr(layer, "__wrapped__", None)
 
 
 def _is_durable_context(context: Any) -> bool:
     kind = type(context)
-    if kind.__module__.partition(".")[0] == _SDK:
+    if kind.__module__.startswith(_SDK):
         return True
     # A class of the user's around it. Mocks have any attribute, but their classes have not.
     return callable(getattr(kind, "step", None)) and hasattr(context, "lambda_context")
@@ -53,4 +53,4 @@ def _is_durable_event(event: Any) -> bool:
     # What the service sends to a durable function, in place of the user's event.
     if type(event) is dict:
         return "DurableExecutionArn" in event and "CheckpointToken" in event
-    return type(event).__module__.partition(".")[0] == _SDK
+    return type(event).__module__.startswith(_SDK)
