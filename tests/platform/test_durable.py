@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 def run(handler: Callable[[Any, Any], Any]) -> Any:
+    before = set(threading.enumerate())
     # The runner leaves its event loop unclosed: it is collected here, and in nobody else's test.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -37,6 +39,10 @@ def run(handler: Callable[[Any, Any], Any]) -> Any:
             result = runner.run(input="{}", execution_timeout=30)
         del runner
         gc.collect()
+    # And its threads, which end soon: others count theirs.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive(), thread
     return result
 
 
