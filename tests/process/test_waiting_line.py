@@ -92,9 +92,7 @@ def test_a_single_waiter_comes_no_more_than_one_pause_late(
 
 
 @pytest.mark.parametrize("left_behind", [1, 10, 50])
-def test_nor_in_the_rounds_that_follow(
-    store: MemoryStore, clock: Clock, left_behind: int
-) -> None:
+def test_nor_in_the_rounds_that_follow(store: MemoryStore, clock: Clock, left_behind: int) -> None:
     run_once(store, clock, 4)
     first = Lock("x", 3600, store=store).acquire()
     give_up(store, left_behind)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 
 from ._environment import DISABLED
-from ._logger import logger
+from ._events.logger import logger
 from ._protocol.store import LeaseStore
 from ._protocol.term import Term
 from ._stores.dynamodb import DynamoDBStore

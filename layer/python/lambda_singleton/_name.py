@@ -8,6 +8,7 @@ from typing import Any
 
 from ._errors import LeaseConfigError
 from ._protocol.name import check_name
+from ._text import quoted
 
 Key = str | Callable[[Any, Any], object]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambda_singleton._clock import LATEST, LONGEST, epoch, utc
-from lambda_singleton._name import MOST_BYTES
+from lambda_singleton._protocol.name import MOST_BYTES
 from lambda_singleton._protocol.record import HOLDER_FACTS
 
 Facts = dict[str, str]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .._errors import LeaseConfigError
-from .._logger import logger
+from .._events.logger import logger
 from .client import Clients, OwnClients
 
 if TYPE_CHECKING:
