@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import random
 import resource
 import sys
@@ -25,6 +26,7 @@ from lambda_singleton._events import logs
 from lambda_singleton._events.event import Kind
 from lambda_singleton._protocol.operations import Acquire, Release, Renew, TakeTicket
 from lambda_singleton._protocol.record import LeaseRecord
+from lambda_singleton._stores.connection import Connections, HTTPReply
 from lambda_singleton_cli.changes import changes
 from lambda_singleton_cli.columns import grid
 from lambda_singleton_cli.commands.show import facts
@@ -108,9 +110,30 @@ def spoilt(dice: random.Random, body: bytes) -> bytes:
 
 
 def replies(dice: random.Random, cases: int) -> Iterator[Callable[[], None]]:
-    """Each as the answer to one of the operations."""
+    """Each as the answer to one of the operations, read by boto3."""
     server = Server(Answer(200, DATE, b""))
-    store = DynamoDBStore("leases", client=server.client)
+    return _replies(dice, cases, server, DynamoDBStore("leases", client=server.client))
+
+
+def direct(dice: random.Random, cases: int) -> Iterator[Callable[[], None]]:
+    """The same without boto3."""
+    server = Server(Answer(200, DATE, b""))
+    pinned = {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+    def post(*_: object) -> HTTPReply:
+        return HTTPReply(*server.answer)
+
+    with (
+        mock.patch.dict(os.environ, pinned | keys),
+        mock.patch.object(Connections, "post", post),
+    ):
+        yield from _replies(dice, cases, server, DynamoDBStore("leases", transport="direct"))
+
+
+def _replies(
+    dice: random.Random, cases: int, server: Server, store: DynamoDBStore
+) -> Iterator[Callable[[], None]]:
     logging.getLogger("lambda_singleton").setLevel(logging.ERROR)
     for number in range(cases):
         refused = {"__type": "x#ConditionalCheckFailedException", "message": "m", "Item": ROW}
@@ -303,6 +326,7 @@ class Result(NamedTuple):
 
 INPUTS = {
     "replies": (replies, 1),
+    "direct": (direct, 1),
     "lines": (lines, LINES_OF_A_PAGE),
     "rows": (rows, ROWS_OF_A_SCAN),
 }

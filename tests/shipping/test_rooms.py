@@ -23,7 +23,7 @@ import sloc
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 
-GROUND = {"_backoff", "_clock", "_errors", "_switch"}
+GROUND = {"_backoff", "_clock", "_errors", "_switch", "_text"}
 MIDDLE = {"_protocol", "_events"}
 SIDES = {"_stores", "_holding"}
 MOST_ROOMS = 18

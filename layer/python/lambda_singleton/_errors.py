@@ -54,7 +54,10 @@ class LeaseLostError(LeaseError):
 
 
 class LeaseStoreError(LeaseError):
-    """The store did not do what was asked, and trying again may help. The cause is chained."""
+    """The store did not do what was asked, and trying again may help.
+
+    The cause is chained, unless it tells a credential, or more than anybody reads.
+    """
 
 
 class LeaseConfigError(LeaseError):

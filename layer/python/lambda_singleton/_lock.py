@@ -25,6 +25,7 @@ from ._init import prepare_in_init
 from ._invocation import describe_holder, term_of
 from ._protocol.name import check_name
 from ._protocol.store import LeaseStore
+from ._text import quoted
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -97,8 +98,8 @@ class Lock:
     def __enter__(self) -> Lease:
         if current_task() is not None:
             raise LeaseConfigError(
-                f"lease {self.name!r} is taken in a coroutine: write `async with`, so that the task"
-                " can be stopped if it is lost"
+                f"lease {quoted(self.name)} is taken in a coroutine: write `async with`, so that"
+                " the task can be stopped if it is lost"
             )
         hold = Hold(self._tenure(), wait=self.wait, on_lost=self._on_lost)
         try:

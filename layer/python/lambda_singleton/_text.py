@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from ._errors import LeaseError
+
 #: What is shown of one text at most, in signs: of a name or another fact, and of an error.
 FACT, ERROR = 200, 1000
 
@@ -64,7 +66,7 @@ def in_words(facts: Mapping[str, str]) -> str:
 
 def told(error: BaseException) -> str:
     """Return what an error says, without credentials."""
-    return plain(without_secrets(str(error)), ERROR)
+    return plain(without_secrets(str(error)), ERROR, is_escaped=isinstance(error, LeaseError))
 
 
 def without_secrets(text: str) -> str:

@@ -39,13 +39,13 @@ def _sentence(event: LeaseEvent) -> str:
     match event.kind:
         case "acquired":
             dead = event.taken_from
-            how = f"taken over from a dead holder, {fact(dead)}" if dead else ""
+            how = f"taken over after owner {fact(dead)} let it expire," if dead else ""
             waited = f" after {event.waited:.3f} s of waiting" if event.waited else ""
             return f"{lease} {how or 'acquired'} with token {event.token}{waited}"
         case "waiting":
-            return f"waiting for {lease}, {_holder(event)}"
+            return f"waiting for {lease}, which {_holder(event)}"
         case "skipped":
-            return f"skipped: {lease} is {_holder(event)}"
+            return f"skipped: {lease} {_holder(event)}"
         case "failed":
             return f"{lease} was not acquired, nothing runs: {_error(event)}"
         case "renewed":
@@ -65,7 +65,9 @@ def _sentence(event: LeaseEvent) -> str:
 def _holder(event: LeaseEvent) -> str:
     until = "" if event.held_until is None else f" until {utc(event.held_until)}"
     who = in_words(event.holder or {})
-    return f"held{until}" + (f" by {who}" if who else "")
+    # In its minimum hold nobody has it.
+    how = f"rests{until}, last held" if event.reason == "resting" else f"is held{until}"
+    return how + (f" by {who}" if who else "")
 
 
 def _fields(event: LeaseEvent) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._protocol.term import Term
 from .._protocol.waiting import Waiting
+from .._text import in_words, quoted
 from .release import give_back, release
 from .request import Answer, request
 from .steps import Pause, Steps, run, run_async
@@ -64,6 +65,7 @@ def acquire(tenure: Tenure, *, wait: float) -> Steps[None]:
                 took=took,
                 holder=error.holder,
                 held_until=error.held_until,
+                reason=None if error.reason == "held" else error.reason,
             )
         )
         raise
@@ -141,7 +143,7 @@ def _start(tenure: Tenure, answer: Answer) -> Steps[None]:
             logger().debug("lease %r was not given back", tenure.name)
         if isinstance(error, LeaseLostError):
             raise LeaseStoreError(
-                f"lease {tenure.name!r} ended before the store's reply came"
+                f"lease {quoted(tenure.name)} ended before the store's reply came"
             ) from error
         raise
 
@@ -184,13 +186,13 @@ def _refuse_late_start(term: Term, now: float) -> None:
 
 def _held(name: str, record: LeaseRecord | None, store: LeaseStore) -> LeaseHeldError:
     if record is None:
-        return LeaseHeldError(f"lease {name!r} is held", name=name)
-    who = ", ".join(f"{key} {value}" for key, value in (record.holder or {}).items())
+        return LeaseHeldError(f"lease {quoted(name)} is held", name=name)
+    who = in_words(record.holder or {})
     until = "" if record.expires_at is None else f" until {utc(record.expires_at)}"
     is_resting = record.owner is None
     how = f"rests{until}, last held" if is_resting else f"is held{until}"
     return LeaseHeldError(
-        f"lease {name!r} {how}" + (f" by {who}" if who else ""),
+        f"lease {quoted(name)} {how}" + (f" by {who}" if who else ""),
         name=name,
         reason="resting" if is_resting else "held",
         holder=None if record.holder is None else dict(record.holder),

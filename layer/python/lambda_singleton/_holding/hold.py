@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
 from .._events.logger import logger
+from .._text import quoted
 from .acquire import take, take_async
 from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread
@@ -90,8 +91,8 @@ def _refuse_reentry(tenure: Tenure) -> None:
         is_same = (hold.tenure.store, hold.tenure.name) == (tenure.store, tenure.name)
         if is_same and hold.is_of_this_code and hold.tenure.is_held:
             raise LeaseConfigError(
-                f"lease {tenure.name!r} is held by this very code, which would wait for itself:"
-                " take it once, in the outermost block or handler"
+                f"lease {quoted(tenure.name)} is held by this very code, which would wait for"
+                " itself: take it once, in the outermost block or handler"
             )
 
 

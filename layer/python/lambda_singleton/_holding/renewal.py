@@ -6,6 +6,7 @@ from math import inf
 
 from .._backoff import Backoff, uniform
 from .._errors import LeaseConfigError, LeaseError, LeaseLostError, LeaseStoreError
+from .._text import quoted
 from .request import TRIES, request
 from .steps import Steps, run
 from .tenure import Tenure
@@ -20,7 +21,9 @@ def renew(tenure: Tenure, *, tries: int = TRIES) -> Steps[None]:
     try:
         # Of two in flight, the older one would be refused by what the newer one has written.
         if not tenure.one_renewal_at_a_time.acquire(timeout=tenure.timeout):
-            raise LeaseStoreError(f"lease {tenure.name!r} was not renewed: another renewal hangs")
+            raise LeaseStoreError(
+                f"lease {quoted(tenure.name)} was not renewed: another renewal hangs"
+            )
         try:
             until = yield from _renew(tenure, tries)
         finally:

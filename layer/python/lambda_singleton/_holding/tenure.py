@@ -16,6 +16,7 @@ from .._protocol.operations import Acquire, Release, Renew
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
+from .._text import quoted
 from .request import Answer
 
 State = Literal["taking", "held", "releasing", "released", "expired", "stolen"]
@@ -106,7 +107,7 @@ class Tenure:
         else:
             why = "it was released"
         return LeaseLostError(
-            f"lease {self.name!r} (token {self.token}) is not held any more: {why}",
+            f"lease {quoted(self.name)} (token {self.token}) is not held any more: {why}",
             name=self.name,
             reason=self.loss or "expired",
         )
@@ -209,12 +210,12 @@ class Tenure:
         reply = answer.reply
         if not reply.applied and reply.record is not None and reply.record.owner == self.owner:
             raise LeaseStoreError(
-                f"the store has a later end for lease {self.name!r} than was asked for: the clock"
-                " ran backwards"
+                f"the store has a later end for lease {quoted(self.name)} than was asked for: the"
+                " clock ran backwards"
             )
         record = reply.record
         if reply.applied and record and not answer.operation.leaves(record.name, record.owner):
-            raise LeaseStoreError(f"a reply for lease {self.name!r} is another request's")
+            raise LeaseStoreError(f"a reply for lease {quoted(self.name)} is another request's")
 
     def refuse_wrong_clock(self, reply: Reply, sent: Instant) -> None:
         """Raise `LeaseConfigError` if the local clock is off for certain by more than the skew."""

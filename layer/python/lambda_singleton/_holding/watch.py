@@ -10,6 +10,7 @@ from time import monotonic
 
 from .._errors import LeaseError
 from .._events.logger import logger
+from .._text import quoted
 from .interrupt import Interruption
 from .release import give_back
 from .renewal import Renewal
@@ -60,7 +61,8 @@ class Watch:
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise LeaseError(f"lease {self._tenure.name!r} cannot be renewed: {error}") from error
+            name = quoted(self._tenure.name)
+            raise LeaseError(f"lease {name} cannot be renewed: {error}") from error
 
     def stop(self) -> bool:
         """End the thread: one left alive would wake up in a later invocation.

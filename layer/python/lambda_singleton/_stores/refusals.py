@@ -126,8 +126,9 @@ def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseErro
     # DynamoDB asks KMS for whoever calls; what KMS says has DynamoDB's own code.
     if re.search(_KMS, str(error)):
         return LeaseConfigError(
-            f"the KMS key of table {table!r} cannot be used: allow kms:Decrypt with that key in the"
-            f" function's role and in the key's policy, and see that the key is enabled ({error})"
+            f"the KMS key of table {quoted(table)} cannot be used: allow kms:Decrypt with that key"
+            " in the function's role and in the key's policy, and see that the key is enabled"
+            f" ({told(error)})"
         )
     if code in ("AccessDeniedException", "AccessDenied"):
         return LeaseConfigError(
