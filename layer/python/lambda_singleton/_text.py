@@ -35,21 +35,15 @@ def plain(text: str, most: int = FACT, *, is_escaped: bool = False) -> str:
     """
     if len(text) <= most and text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    escape = _escape_but_backslashes if is_escaped else _escape
-    whole = _fitting(text, most, escape)
-    if len(whole) == len(text):
-        return "".join(whole)
-    # Keys differ at their ends.
-    head = _fitting(text, most // 2, escape)
-    tail = _fitting(text[: -most - 1 : -1], most - most // 2 - 1, escape)
-    return "".join([*head, "…", *tail[::-1]])
+    return _shown(text, most, _escape_but_backslashes if is_escaped else _escape)
 
 
 def quoted(text: object, most: int = FACT) -> str:
     """Return the text in quotes, for a sentence that is not its own."""
     if not isinstance(text, str):
         return plain(repr(text), most)
-    return "'{}'".format(plain(text, most).replace("'", r"\'"))
+    shown = _shown(text, most, _escape_in_quotes) if "'" in text else plain(text, most)
+    return f"'{shown}'"
 
 
 def fact(text: str, most: int = FACT) -> str:
@@ -85,6 +79,16 @@ def without_secrets(text: str) -> str:
     return re.sub(r"[\w+/=%-]+", lambda run: "[secret]" if len(run[0]) >= _TOKEN else run[0], text)
 
 
+def _shown(text: str, most: int, escape: Callable[[str], str]) -> str:
+    whole = _fitting(text, most, escape)
+    if len(whole) == len(text):
+        return "".join(whole)
+    # Keys differ at their ends.
+    head = _fitting(text, most // 2, escape)
+    tail = _fitting(text[: -most - 1 : -1], most - most // 2 - 1, escape)
+    return "".join([*head, "…", *tail[::-1]])
+
+
 def _fitting(text: str, room: int, escape: Callable[[str], str]) -> list[str]:
     """Return as many signs as fit, as they are shown: none of them is cut."""
     signs: list[str] = []
@@ -100,6 +104,10 @@ def _fitting(text: str, room: int, escape: Callable[[str], str]) -> list[str]:
 @lru_cache(maxsize=1024)
 def _escape(sign: str) -> str:
     return r"\\" if sign == "\\" else _escape_but_backslashes(sign)
+
+
+def _escape_in_quotes(sign: str) -> str:
+    return r"\'" if sign == "'" else _escape(sign)
 
 
 @lru_cache(maxsize=1024)
