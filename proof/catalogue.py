@@ -358,6 +358,93 @@ RULES = (
         ),
     ),
     rule(
+        "A person frees the holder that was shown, and nobody who came since.",
+        *halves(
+            "test_a_forced_release_frees_nobody_who_came_after_the_holder_that_was_shown",
+            "applied",
+            expression=(
+                'return f"attribute_exists(#id) AND {shown} AND {owner}"',
+                "return f\"attribute_exists(#id) AND ({shown} OR {shown.replace('=', '<>')})"
+                ' AND ({owner} OR attribute_exists(#owner))"',
+            ),
+            python=(
+                "return (record.token, record.owner) == (self.seen.token, self.seen.owner)",
+                "return True",
+            ),
+            also=(
+                (
+                    PROTOCOL,
+                    'else "#owner = :seen_owner"',
+                    'else "(#owner = :seen_owner OR #owner <> :seen_owner)"',
+                ),
+            ),
+        ),
+    ),
+    rule(
+        "A fence cannot be left by parentheses that do not match.",
+        removal(
+            "core/test_fencing.py::test_a_condition_that_is_none_is_refused",
+            "DID NOT RAISE",
+            (
+                "_expression.py",
+                'raise UnreadableError("its parentheses do not match")',
+                "return False",
+            ),
+        ),
+    ),
+    rule(
+        "One number is one key, however it was written.",
+        removal(
+            "core/test_fuzz.py::TestKeys::test_one_number_is_one_key_however_it_is_written",
+            "sync#1.0",
+            (NAME, "value = int(value)", "value = float(value)"),
+        ),
+    ),
+    rule(
+        "The row of another lease is nobody's answer.",
+        removal(
+            "stores/test_replies.py::test_the_row_of_another_lease_is_nobodys_answer",
+            "LeaseStoreError",
+            (DYNAMODB, "record.name != operation.name", "record.name == ''"),
+        ),
+    ),
+    rule(
+        "Whatever cannot be read in a reply is a LeaseStoreError.",
+        removal(
+            "stores/test_replies.py::test_every_member_of_another_kind",
+            "Error",
+            (
+                "_stores/refusals.py",
+                """    except Exception as error:
+        raise unusable(error, table) from without_secrets(error)
+""",
+                """    except MemoryError as error:
+        raise unusable(error, table) from without_secrets(error)
+""",
+            ),
+        ),
+    ),
+    rule(
+        "A time that nobody can write is no time.",
+        removal(
+            "command_line/test_cli.py::TestList::test_a_time_that_cannot_be_written_is_none",
+            "out of range",
+            (
+                "_clock.py",
+                "return seconds if 0 <= seconds <= LATEST + 0.999 else None",
+                "return seconds",
+            ),
+        ),
+    ),
+    rule(
+        "Every sign that people read of somebody else's text can be seen.",
+        removal(
+            "core/test_text.py::test_every_sign_that_cannot_be_seen_is_an_escape",
+            "assert",
+            ("_text.py", "and sign not in _BLANK and category(sign) not in _MARKS", ""),
+        ),
+    ),
+    rule(
         "A guarded resource refuses a token that is lower than one it has seen.",
         removal(
             "core/test_fencing.py::test_a_newer_token_writes_and_an_older_one_is_refused",

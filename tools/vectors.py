@@ -33,6 +33,11 @@ UNREADABLE: Mapping[str, dict[str, Any]] = {
         "owner": {"N": "1"},
         "expires_at_ms": {"N": "1800000030000"},
     },
+    "an owner of more than 255 characters": {
+        "token": {"N": "7"},
+        "owner": {"S": "o" * 256},
+        "expires_at_ms": {"N": "1800000030000"},
+    },
     "an owner without an expiry": {"token": {"N": "7"}, "owner": {"S": "a"}},
     "an expiry that is no number": {"token": {"N": "7"}, "expires_at_ms": {"S": "soon"}},
     "an expiry after the year 9999": {
@@ -111,7 +116,11 @@ def parameters(operation: AnyOperation) -> dict[str, Any]:
     """Return an operation's kind and parameters; times and lengths are in milliseconds."""
     given = operation._asdict()
     if (seen := given.get("seen")) is not None:
-        given["seen"] = {"owner": seen.owner, "expires_at_ms": _ms(seen.expires_at)}
+        given["seen"] = {
+            "token": seen.token,
+            "owner": seen.owner,
+            "expires_at_ms": _ms(seen.expires_at),
+        }
     return {"kind": type(operation).__name__, **given}
 
 

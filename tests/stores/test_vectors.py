@@ -33,8 +33,9 @@ def operation(vector: dict[str, Any], name: str) -> Any:
     kind = KINDS[given.pop("kind")]
     if given.get("seen"):
         seen = given["seen"]
+        end = seen["expires_at_ms"]
         given["seen"] = LeaseRecord(
-            name, 0, owner=seen["owner"], expires_at=seen["expires_at_ms"] / 1000
+            name, seen["token"], owner=seen["owner"], expires_at=None if end is None else end / 1000
         )
     return kind(**given)
 
@@ -153,7 +154,7 @@ def test_the_specification_has_the_expressions_that_are_sent() -> None:
     blocks = [
         " ".join(block.split()) for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     ]
-    additions = [block for block in blocks if block.startswith(("OR ", ","))]
+    additions = [block for block in blocks if block.startswith(("OR ", "AND ", ","))]
     sent = set()
     for vector in FILE["vectors"]:
         for name in ("ConditionExpression", "UpdateExpression"):
@@ -165,4 +166,4 @@ def test_the_specification_has_the_expressions_that_are_sent() -> None:
     assert sent - set(blocks) == set()
     of_the_fence = fenced(7, Item={"id": "x"})["ConditionExpression"]
     assert set(blocks) - sent - set(additions) == {of_the_fence}
-    assert len(additions) == 2
+    assert len(additions) == 4

@@ -92,9 +92,9 @@ def ticket(at: float) -> TakeTicket:
     return TakeTicket(NAME, now=ms(at))
 
 
-def force(at: float) -> ForceRelease:
-    """Return a forced release."""
-    return ForceRelease(NAME, now=ms(at))
+def force(at: float, *, seen: LeaseRecord | None = None) -> ForceRelease:
+    """Return a forced release, by somebody who was shown `seen` if that is given."""
+    return ForceRelease(NAME, now=ms(at), seen=seen)
 
 
 def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
@@ -124,6 +124,16 @@ RESTING = HELD.then(
     release("a", 5, free_at=20), owner=None, expires_at=START + 20, last_run=SUCCEEDED
 )
 FORCED = HELD.then(force(5), owner=None, expires_at=None, token=FIRST + 1)
+# Somebody else had it after it was given back.
+TAKEN_SINCE = FREE.then(
+    acquire("b", 6),
+    token=FIRST + 1,
+    owner="b",
+    expires_at=START + 36,
+    holder={"request_id": "request-b"},
+    taken_from="b",
+)
+RESTING_SINCE = TAKEN_SINCE.then(release("b", 7, free_at=20), owner=None, expires_at=START + 20)
 QUEUED = HELD.then(ticket(1), tickets=1).then(ticket(2), tickets=2)
 QUEUED_FREE = QUEUED.then(release("a", 5), owner=None, expires_at=None, last_run=SUCCEEDED)
 # The holder's clock is an hour ahead of everybody else's.
@@ -324,4 +334,47 @@ CASES = (
         ),
     ),
     Case("an unknown lease is not released by force", NO_ROW, force(5), None),
+    Case(
+        "a forced release frees the holder that was shown, who has renewed since",
+        RENEWED,
+        force(6, seen=HELD.row),
+        FORCED.row,
+    ),
+    Case(
+        "a forced release frees nobody who came after the holder that was shown",
+        TAKEN_SINCE,
+        force(7, seen=HELD.row),
+        None,
+    ),
+    Case(
+        "a forced release leaves alone what the holder that was shown has given back",
+        FREE,
+        force(6, seen=HELD.row),
+        None,
+    ),
+    Case(
+        "a forced release frees nobody where a free lease was shown",
+        TAKEN_SINCE,
+        force(7, seen=FREE.row),
+        None,
+    ),
+    Case(
+        "a forced release ends no minimum hold after the one that was shown",
+        RESTING_SINCE,
+        force(8, seen=RESTING.row),
+        None,
+    ),
+    Case(
+        "a forced release ends the minimum hold that was shown",
+        RESTING,
+        force(6, seen=RESTING.row),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+        ),
+    ),
 )
