@@ -23,7 +23,7 @@ from lambda_singleton import (
     MemoryStore,
     singleton,
 )
-from lambda_singleton._init import prepare_in_init
+from lambda_singleton._stores.ready import prepare_in_init
 
 from ..stores.scripted_server import Peer, ScriptedServer, reply
 

@@ -51,6 +51,7 @@ def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_u
         "botocore",
         "jmespath",  # comes with boto3
         "mypy_boto3_dynamodb",  # for the type checker
+        "snapshot_restore_py",  # in Lambda's runtimes, for SnapStart
     }
     heavy = (
         "{'asyncio', 'aws_lambda_powertools', 'boto3', 'botocore', 'ctypes', 'dataclasses',"

@@ -9,9 +9,7 @@ from ._errors import LeaseConfigError
 from ._protocol.store import LeaseStore
 from ._stores.dynamodb import DynamoDBStore
 from ._stores.memory import MemoryStore
-from ._switch import is_on
-
-DISABLED = "SINGLETON_DISABLED"
+from ._switch import DISABLED, is_on
 
 # One for the process. It reads the environment, and makes its client, with the first request.
 _default_store = DynamoDBStore()

@@ -21,11 +21,11 @@ from ._holding.hold import (
 from ._holding.lease import Lease
 from ._holding.release import abandon
 from ._holding.tenure import Tenure
-from ._init import prepare_in_init
 from ._invocation import describe_holder, term_of
 from ._protocol.name import check_name
 from ._protocol.store import LeaseStore
 from ._text import quoted
+from ._stores.ready import prepare_in_init
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -13,11 +13,11 @@ from ._errors import LeaseConfigError, LeaseHeldError
 from ._handler import Handler
 from ._holding.hold import OnLost, check_on_lost
 from ._holding.lease import Lease
-from ._init import prepare_in_init
 from ._lock import SHORTEST
 from ._name import Key, naming
 from ._options import Options, Skipped
 from ._protocol.store import LeaseStore
+from ._stores.ready import prepare_in_init
 
 if TYPE_CHECKING:
     from datetime import timedelta

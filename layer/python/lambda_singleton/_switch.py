@@ -4,6 +4,9 @@ import os
 
 from ._errors import LeaseConfigError
 
+#: Handlers run without a lease.
+DISABLED = "SINGLETON_DISABLED"
+
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 

@@ -10,12 +10,11 @@ import os
 import weakref
 from collections.abc import Callable
 
-from ._environment import DISABLED
-from ._events.logger import logger
-from ._protocol.store import LeaseStore
-from ._protocol.term import Term
-from ._stores.dynamodb import DynamoDBStore
-from ._switch import is_on
+from .._events.logger import logger
+from .._protocol.store import LeaseStore
+from .._protocol.term import Term
+from .._switch import DISABLED, is_on
+from .dynamodb import DynamoDBStore
 
 #: Turns this off, with "false".
 PREPARE = "SINGLETON_PREPARE"
@@ -59,7 +58,7 @@ def _is_initialising() -> bool:
 
 
 def _prepare(store: LeaseStore, timeout: float) -> None:
-    from ._events import observers
+    from .._events import observers
 
     observers.prepare()
     store.prepare(timeout=timeout)
