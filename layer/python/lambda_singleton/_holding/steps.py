@@ -133,6 +133,13 @@ class Call:
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
+        try:
+            self._settle_now()
+        except Exception:
+            # A loop goes on after it, and would wait for ever.
+            self._settle_now()
+
+    def _settle_now(self) -> None:
         if self._answer is None or self.outcome.done():
             return
         result, error = self._answer
