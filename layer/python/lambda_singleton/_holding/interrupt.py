@@ -92,11 +92,12 @@ class MainThreadInterruption:
         # Of a coroutine's lease: what else its loop runs is not to be stopped.
         if not self.is_sent or not (self._is_under_lease is None or self._is_under_lease()):
             return
-        self.is_sent = False
-        self.is_delivered = True
         stops_loop = self._is_under_lease is None and _is_loop_running()
         kind = LoopInterrupt if stops_loop else LeaseInterrupt
-        raise kind("the lease is lost", self._lease, self._owner)
+        interrupt = kind("the lease is lost", self._lease, self._owner)
+        self.is_sent = False
+        self.is_delivered = True
+        raise interrupt
 
 
 class LoopInterrupt(LeaseInterrupt, KeyboardInterrupt):
@@ -145,7 +146,7 @@ class _SignalOwner:
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         if any(interruption.is_sent for interruption in self._armed):
             # Never in the middle of this package's own bookkeeping: it is sent again.
-            if not _is_ours(frame):
+            if not _is_ours(frame) and not _swallows(frame):
                 # The outermost first: its code is what runs longest.
                 for interruption in list(self._armed):
                     interruption.raise_if_due()
@@ -163,6 +164,16 @@ _signal_owner = _SignalOwner()
 def _is_ours(frame: FrameType | None) -> bool:
     module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
     return module.partition(".")[0] == _PACKAGE
+
+
+def _swallows(frame: FrameType | None) -> bool:
+    # What leaves a finalizer, or the callback of a weak reference, Python only prints.
+    while frame is not None:
+        module = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "__del__" or module in ("weakref", "_weakrefset"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class ThreadInterruption:
@@ -315,6 +326,6 @@ class TaskInterruption:
         if self._signal is not None:
             self._signal.is_sent = False
         if self._is_armed and task is not None and not was_raised:
-            self._is_cancelled = True
             self.cancellations += 1
             task.cancel("the lease is lost")
+            self._is_cancelled = True
