@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import operator
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any
@@ -172,6 +173,9 @@ class Worker:
         self.again: Handler = lambda event, context: None
 
     async def __call__(self, *args: Any) -> str:
+        return await self.work(*args)
+
+    async def work(self, *args: Any) -> str:
         await asyncio.sleep(0)
         lease = current_lease()
         lease.check()
@@ -193,11 +197,11 @@ def marked(work: Worker) -> Handler:
 
 
 ASYNC: dict[str, Callable[[Worker], Handler]] = {
-    "an async function": lambda work: work.__call__,
-    "a partial": lambda work: functools.partial(work.__call__),
-    "a partial of a partial": lambda work: functools.partial(functools.partial(work.__call__, 1)),
+    "an async function": operator.attrgetter("work"),
+    "a partial": lambda work: functools.partial(work.work),
+    "a partial of a partial": lambda work: functools.partial(functools.partial(work.work, 1)),
     "an object that is called": lambda work: work,
-    "a partial of such an object": lambda work: functools.partial(work),
+    "a partial of such an object": functools.partial,
     "marked as async": marked,
 }
 

@@ -68,8 +68,8 @@ def test_names_that_the_row_needs_itself(parameter: str, attribute: Any) -> None
     ],
 )
 def test_one_name_for_both(arguments: dict[str, str]) -> None:
-    with pytest.raises(LeaseConfigError, match="key_attr|ttl_attr"):
-        DynamoDBStore("leases", **arguments)  # type: ignore[arg-type]
+    with pytest.raises(LeaseConfigError, match=r"key_attr|ttl_attr"):
+        DynamoDBStore("leases", **arguments)  # type: ignore[arg-type,unused-ignore]
 
 
 @pytest.mark.parametrize(

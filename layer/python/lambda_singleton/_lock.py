@@ -24,8 +24,8 @@ from ._holding.tenure import Tenure
 from ._invocation import describe_holder, term_of
 from ._protocol.name import check_name
 from ._protocol.store import LeaseStore
-from ._text import quoted
 from ._stores.ready import prepare_in_init
+from ._text import quoted
 
 if TYPE_CHECKING:
     from datetime import timedelta
