@@ -189,6 +189,8 @@ def _is_unbuilt(error: Exception) -> bool:
 def _was_being_read(error: Exception) -> bool:
     # botocore raises the same for a request that it cannot build and for a reply that it cannot
     # read: only where it was at work tells the two apart.
+    if isinstance(error.__cause__, ExchangeError):
+        return False
     steps = set()
     frame = error.__traceback__
     while frame is not None:
