@@ -74,6 +74,19 @@ class TestEvents:
         assert events[1].holder == refused.value.holder
         assert events[1].held_until == refused.value.held_until
 
+    def test_of_one_that_rests(self, events: list[LeaseEvent], memory: MemoryStore) -> None:
+        @singleton("a", duration=60, min_hold=30, store=memory)
+        def handler(event: Any, context: Any) -> None: ...
+
+        handler({}, Context())
+        with pytest.raises(LeaseHeldError, match=r"rests until .*, last held"):
+            handler({}, Context())
+        assert (events[-1].kind, events[-1].reason) == ("skipped", "resting")
+        Lock("b", 60, store=memory).acquire()
+        with pytest.raises(LeaseHeldError):
+            Lock("b", 60, store=memory).acquire()
+        assert (events[-1].kind, events[-1].reason) == ("skipped", None)
+
     def test_of_a_wait(
         self,
         events: list[LeaseEvent],

@@ -125,3 +125,18 @@ def test_no_name_or_holder_or_error_forges_a_line(caplog: pytest.LogCaptureFixtu
     for message in caplog.messages:
         assert message.isprintable()
         assert len(message) < 4000
+
+
+def test_held_is_said_of_what_is_held(caplog: pytest.LogCaptureFixture) -> None:
+    holder = {"function": "report"}
+    with caplog.at_level(logging.DEBUG, "lambda_singleton"):
+        for reason in (None, "resting"):
+            log(LeaseEvent("skipped", "x", 0.0, holder=holder, held_until=9.0, reason=reason))
+        log(LeaseEvent("waiting", "x", 0.0, holder=holder, held_until=9.0))
+        log(LeaseEvent("acquired", "x", 0.0, token=7, taken_from="4f3a"))
+    assert caplog.messages == [
+        "skipped: lease 'x' is held until 1970-01-01T00:00:09.000Z by function report",
+        "skipped: lease 'x' rests until 1970-01-01T00:00:09.000Z, last held by function report",
+        "waiting for lease 'x', which is held until 1970-01-01T00:00:09.000Z by function report",
+        "lease 'x' taken over after owner 4f3a let it expire, with token 7",
+    ]

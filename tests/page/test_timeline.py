@@ -427,6 +427,18 @@ class TestPage:
         assert page.count("<tr><td>") == len(items(page)) == 4
 
 
+def test_held_is_said_of_what_is_held() -> None:
+    facts = {"holder": {"function": "f"}, "held_until": T + 9}
+    lines = [
+        outside("skipped", 1, "r", **facts),
+        outside("skipped", 2, "s", **facts, reason="resting"),
+    ]
+    held, resting = (item["facts"] for item in items(write(lines)))
+    assert held["Held by"] == resting["Last held by"] == "f"
+    assert held["Held until"] == resting["Rests until"]
+    assert not {"Held by", "Held until"} & set(resting)
+
+
 class TestBounds:
     """However much there is in a log, and whatever it says."""
 

@@ -273,10 +273,12 @@ class Timeline:
     def _refused(self, attempt: Attempt, decision: Decision) -> None:
         until, other = decision.moment("held_until"), decision.other
         held_by = [other[fact] for fact in ("function", "host", "request_id") if fact in other]
+        # In its minimum hold nobody has it.
+        rests = decision.text("reason") == "resting"
         if held_by:
-            attempt.facts["Held by"] = ", ".join(held_by)
+            attempt.facts["Last held by" if rests else "Held by"] = ", ".join(held_by)
         if until is not None:
-            attempt.facts["Held until"] = when(until)
+            attempt.facts["Rests until" if rests else "Held until"] = when(until)
         # Who is refused hears of renewals that their holder may not have logged.
         holding = self._by_owner.get((decision.lease, other.get("request_id", "")))
         if holding is not None and holding.dead:

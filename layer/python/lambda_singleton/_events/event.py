@@ -24,7 +24,8 @@ class LeaseEvent(NamedTuple):
 
     - "acquired": by `owner`, with `token`, until `until`; it `took` that long, of which it
       `waited`. `taken_from` is the owner that died with it, None if the lease was free.
-    - "waiting": `holder` has it, at least until `held_until` if they renew no more.
+    - "waiting": `holder` has it, at least until `held_until` if they renew no more; `reason` as of
+      "skipped".
     - "skipped": the handler does not run, since `holder` has the lease until `held_until`; with the
       `reason` "resting" since that one's minimum hold lasts until then.
     - "failed": the handler does not run, because of `error`.

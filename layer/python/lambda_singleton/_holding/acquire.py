@@ -171,8 +171,17 @@ def _look(tenure: Tenure, waiting: Waiting) -> Steps[None]:
 def _tell_of_waiting(tenure: Tenure, record: LeaseRecord | None) -> None:
     holder = None if record is None else record.holder
     held_until = None if record is None else record.expires_at
-    at = tenure.store.clock.time()
-    tell(LeaseEvent("waiting", tenure.name, at, holder=holder, held_until=held_until))
+    rests = record is not None and record.owner is None
+    tell(
+        LeaseEvent(
+            "waiting",
+            tenure.name,
+            tenure.store.clock.time(),
+            holder=holder,
+            held_until=held_until,
+            reason="resting" if rests else None,
+        )
+    )
 
 
 def _refuse_late_start(term: Term, now: float) -> None:
