@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ._clock import seconds
 from ._durable import refuse_durable_handler
@@ -12,7 +12,6 @@ from ._environment import store_or_default
 from ._errors import LeaseConfigError, LeaseHeldError
 from ._handler import Handler
 from ._holding.hold import OnLost, check_on_lost
-from ._holding.lease import Lease
 from ._lock import SHORTEST
 from ._name import Key, naming
 from ._options import Options, Skipped
@@ -22,51 +21,11 @@ from ._stores.ready import prepare_in_init
 if TYPE_CHECKING:
     from datetime import timedelta
 
-P = ParamSpec("P")
-E = TypeVar("E")
-E_contra = TypeVar("E_contra", contravariant=True)
-C = TypeVar("C")
-C_contra = TypeVar("C_contra", contravariant=True)
-R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
-H = TypeVar("H")
-H_co = TypeVar("H_co", covariant=True)
+    from ._guarded import Guard, GuardOr
 
+X = TypeVar("X")
 
-OnHeld = Callable[[Any, Any, LeaseHeldError], H]
-
-
-class TakesLease(Protocol[E_contra, C_contra, R_co]):
-    """A handler with a parameter `lease`, which its callers do not give."""
-
-    def __call__(self, event: E_contra, context: C_contra, /, *, lease: Lease) -> R_co: ...
-
-
-class Guard(Protocol):
-    """Decorates a handler without changing its type, but for the lease."""
-
-    @overload
-    def __call__(self, handler: TakesLease[E, C, R], /) -> Callable[[E, C], R]: ...
-    @overload
-    def __call__(self, handler: Callable[P, R], /) -> Callable[P, R]: ...
-
-
-class GuardOr(Protocol[H_co]):
-    """Decorates a handler that returns an H when the lease is held."""
-
-    # The last overload takes any callable, also what a more precise one has taken before.
-    @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, handler: TakesLease[E, C, Coroutine[Any, Any, R]], /
-    ) -> Callable[[E, C], Coroutine[Any, Any, R | H_co]]: ...
-    @overload
-    def __call__(self, handler: TakesLease[E, C, R], /) -> Callable[[E, C], R | H_co]: ...
-    @overload
-    def __call__(
-        self, handler: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Callable[P, Coroutine[Any, Any, R | H_co]]: ...
-    @overload
-    def __call__(self, handler: Callable[P, R], /) -> Callable[P, R | H_co]: ...
+OnHeld = Callable[[Any, Any, LeaseHeldError], X]
 
 
 @overload
@@ -100,11 +59,11 @@ def singleton(
     *,
     key: Key | None = None,
     wait: float | timedelta = 0,
-    on_held: OnHeld[H],
+    on_held: OnHeld[X],
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
     store: LeaseStore | None = None,
-) -> GuardOr[H]: ...
+) -> GuardOr[X]: ...
 def singleton(
     name: str,
     duration: float | timedelta | None = None,
