@@ -24,7 +24,7 @@ demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take ov
 
 test: lint model rules bench-check examples tests tests-on-others  ## all that CI runs
 
-setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready  ## install what development needs
+setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready .node-pyright/.ready  ## install what development needs
 
 lint: setup  ## formatting, lint, strict types
 	$(BIN)/ruff format --check .
@@ -117,6 +117,14 @@ clean:  ## remove everything that was installed or built
 	@$(PYTHON) -m venv --clear .venv-$*
 	@.venv-$*/bin/python $(PIP_INSTALL) --no-deps --require-hashes -r requirements/$*.txt
 	@touch $@
+
+# The second type checker. Without npm its tests are skipped, and say so.
+.node-pyright/.ready: requirements/pyright/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Setting up .node-pyright (once) ..."; \
+	  mkdir -p .node-pyright && cp requirements/pyright/package*.json .node-pyright/ \
+	  && (cd .node-pyright && npm ci --silent --no-audit --no-fund) && touch $@; \
+	fi
 
 # Peers of the benchmark: it goes on without them where there is no Node.js.
 .node-bench/.ready: benchmarks/node/package-lock.json

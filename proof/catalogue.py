@@ -242,7 +242,7 @@ RULES = (
         removal(
             "stores/test_snapshot.py::test_no_id_and_no_jitter_repeats",
             "assert 1 == 20 + where 1 = len({'",
-            (TENURE, "self.owner = os.urandom(16).hex()", "self.owner = OWNER"),
+            (TENURE, "self.owner: str = os.urandom(16).hex()", "self.owner = OWNER"),
             (TENURE, "State = Literal[", "OWNER = os.urandom(16).hex()\nState = Literal["),
         ),
         model=Constant("OwnerIsFresh", breaks="MutualExclusion"),

@@ -58,7 +58,7 @@ class TestTheHandler:
         assert guarded.__name__ == "original"
         assert guarded.__doc__ == "What it does."
         assert inspect.signature(guarded) == inspect.signature(original)
-        assert guarded.__wrapped__ is original  # type: ignore[attr-defined]
+        assert guarded.__wrapped__ is original
 
     def test_is_given_its_lease_if_it_asks(self, store: FaultyStore) -> None:
         @singleton("x", 30, store=store)
@@ -68,7 +68,7 @@ class TestTheHandler:
             lease.check()
             return lease.token
 
-        first, second = handler({}, None), handler({}, None, lease=None)  # type: ignore[call-arg]
+        first, second = handler({}, None), handler({}, None, lease=None)
         assert second == first + 1
 
     def test_finds_its_lease_anywhere_below(self, store: FaultyStore) -> None:

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
@@ -78,15 +77,6 @@ def test_the_layer_is_small_and_brings_no_tools(tmp_path: Path) -> None:
     assert [name for name in names if re.search("cli|timeline|demo|testkit|html", name)] == []
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    options = ["--no-isolation", "--wheel", "--outdir", str(folder), str(ROOT)]
-    subprocess.run([sys.executable, "-m", "build", *options], check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
-
-
 def test_the_wheel_is_the_layers_package_the_command_and_the_testkit(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -127,13 +117,9 @@ print(all("site-packages" in str(module.__file__) for module in
 
 
 def test_the_wheel_in_a_fresh_environment_gives_package_command_and_testkit(
-    wheel: Path, tmp_path: Path
+    fresh_environment: Path, tmp_path: Path
 ) -> None:
-    environment = tmp_path / "fresh"
-    venv.create(environment, with_pip=True)
-    python = environment / "bin" / "python"
-    install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
-    subprocess.run([python, *install], check=True, capture_output=True)
+    python = fresh_environment / "bin" / "python"
 
     def shown(*command: str | Path) -> str:
         clean = {"PATH": os.environ["PATH"]}
@@ -142,7 +128,9 @@ def test_the_wheel_in_a_fresh_environment_gives_package_command_and_testkit(
         ).stdout
 
     assert shown(python, "-c", INSTALLED).split() == ["True"] * 3
-    assert "usage: lambda-singleton" in shown(environment / "bin" / "lambda-singleton", "--help")
+    assert "usage: lambda-singleton" in shown(
+        fresh_environment / "bin" / "lambda-singleton", "--help"
+    )
     assert "usage: lambda-singleton" in shown(python, "-m", "lambda_singleton_cli", "--help")
 
 
@@ -193,7 +181,7 @@ class TestCommandLine:
         monkeypatch.setenv("SINGLETON_TABLE", name)
         assert main(["create-table"]) == 0
         assert main(["create-table", "--table", name]) == 0
-        assert capsys.readouterr().out == f"DynamoDBStore({name!r}) is ready\n" * 2
+        assert capsys.readouterr().out == f"table {name} is ready\n" * 2
 
     def test_says_what_is_missing(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -73,7 +73,7 @@ async def awaits(event: Event, context: object, lease: Lease) -> int:
     return 1
 
 
-assert_type(awaits, Callable[[Event, object], Coroutine[Any, Any, int]])
+as_it_is_called: Callable[[Event, object], Coroutine[Any, Any, int]] = awaits
 
 
 @singleton("async-skips", 60, on_held="skip")
@@ -81,7 +81,9 @@ async def awaits_or_skips(event: Event, context: object, *, lease: Lease) -> int
     return 1
 
 
-assert_type(awaits_or_skips, Callable[[Event, object], Coroutine[Any, Any, int | Skipped]])
+async def asks() -> None:
+    assert_type(await awaits({}, None), int)
+    assert_type(await awaits_or_skips({}, None), int | Skipped)
 
 
 @singleton("keyed", 60, key="detail.tenant", wait=2.5, on_lost="report")
@@ -93,7 +95,7 @@ def keyed(event: Event, context: object, lease: Lease) -> None:
 
 
 keyed({}, None)
-keyed({}, None, None)  # type: ignore[call-arg]
+keyed({}, None, None)  # type: ignore[call-overload]
 
 
 @singleton("third", 60)

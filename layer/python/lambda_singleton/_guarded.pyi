@@ -6,7 +6,7 @@ The classes are no protocols, which would be compared structure by structure, wi
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
 
 from ._holding.lease import Lease
 
@@ -57,6 +57,13 @@ class GuardedOr(Generic[H_co, X_co]):
 
     @property
     def __wrapped__(self) -> H_co: ...
+    # Of a handler that returns Any, nobody knows whether it is awaited.
+    @overload
+    def __call__(self: GuardedOr[TakesLease[E, C, Never], X], event: E, context: C, /) -> Any: ...
+    @overload
+    def __call__(
+        self: GuardedOr[Callable[P, Never], X], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
     @overload
     def __call__(
         self: GuardedOr[TakesLease[E, C, Coroutine[Any, Any, R]], X], event: E, context: C, /

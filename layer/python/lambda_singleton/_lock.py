@@ -61,9 +61,9 @@ class Lock:
         context: Any = None,
         store: LeaseStore | None = None,
     ) -> None:
-        self.name = check_name(name)
-        self.duration = seconds(duration, "duration", least=SHORTEST)
-        self.wait = seconds(wait, "wait")
+        self.name: str = check_name(name)
+        self.duration: float = seconds(duration, "duration", least=SHORTEST)
+        self.wait: float = seconds(wait, "wait")
         self._min_hold = seconds(min_hold, "min_hold")
         self._on_lost = check_on_lost(on_lost)
         self._context = context

@@ -40,16 +40,16 @@ class Tenure:
         self.store = store
         self.name = name
         self.term = term
-        self.timeout = term.timeout(store.clock.time())
+        self.timeout: float = term.timeout(store.clock.time())
         # Made here and not at import: SnapStart clones what import made.
-        self.owner = os.urandom(16).hex()
-        self.token = 0
+        self.owner: str = os.urandom(16).hex()
+        self.token: int = 0
         self.taken_from: str | None = None
         #: Whether the row may name this owner: from the first request until a reply denies it.
-        self.may_be_in_row = False
+        self.may_be_in_row: bool = False
         #: Whether a release was sent that nobody answered.
-        self.is_perhaps_released = False
-        self.one_renewal_at_a_time = threading.Lock()
+        self.is_perhaps_released: bool = False
+        self.one_renewal_at_a_time: threading.Lock = threading.Lock()
         self._holder = holder or {}
         self._pid = os.getpid()
         self._state: State = "taking"

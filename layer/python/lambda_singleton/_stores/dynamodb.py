@@ -75,8 +75,8 @@ class DynamoDBStore:
         clock: Clock = time,
     ) -> None:
         self.clock = clock
-        self.clock_skew = seconds(clock_skew, "clock_skew")
-        self.kill_grace = seconds(kill_grace, "kill_grace")
+        self.clock_skew: float = seconds(clock_skew, "clock_skew")
+        self.kill_grace: float = seconds(kill_grace, "kill_grace")
         # A row that is past its TTL is deleted, also while somebody holds the lease.
         self._retention = int(seconds(retention, "retention", most=1e10))
         self._table_name = table_name
