@@ -109,7 +109,7 @@ RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
 HOLD, INTERRUPT = "_holding/hold.py", "_holding/interrupt.py"
 OBSERVER, LOGS, METRICS = "_events/observers.py", "_events/logs.py", "_events/metrics.py"
 DYNAMODB = "_stores/dynamodb.py"
-BACKOFF, FENCING, NAME = "_backoff.py", "_fencing.py", "_name.py"
+BACKOFF, FENCING, NAME = "_backoff.py", "_fencing/fenced.py", "_name.py"
 
 # Where a reply that shows somebody else's row would hide that it was changed.
 REPLY_UNCHECKED = (
@@ -386,7 +386,7 @@ RULES = (
             "core/test_fencing.py::test_a_condition_that_is_none_is_refused",
             "DID NOT RAISE",
             (
-                "_expression.py",
+                "_fencing/expression.py",
                 'raise UnreadableError("its parentheses do not match")',
                 "return False",
             ),

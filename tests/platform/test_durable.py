@@ -17,7 +17,7 @@ from aws_durable_execution_sdk_python.lambda_service import InvocationStatus
 from aws_durable_execution_sdk_python_testing.runner import DurableFunctionTestRunner
 
 from lambda_singleton import LeaseConfigError, Lock, MemoryStore, singleton
-from lambda_singleton._durable import refuse_durable, refuse_durable_handler
+from lambda_singleton._decorator.durable import refuse_durable, refuse_durable_handler
 
 from ..fakes import Context
 

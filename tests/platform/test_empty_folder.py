@@ -56,7 +56,7 @@ def stack(folder: Path, wheels: Path) -> Iterator[Stack]:
         "PIP_FIND_LINKS": str(wheels),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    with Engine({"LAMBDA_EXECUTOR": "local"}) as engine:
+    with Engine({"LAMBDA_EXECUTOR": "local"}, stack=True) as engine:
         stack = Stack(engine, "from-the-readme", folder, variables)
         stack.deploy(stack.build(folder / "build"))
         yield stack

@@ -90,7 +90,7 @@ def engine_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
         "PYTHONPATH": str(FAULTY_ENGINE),
         "FAULTS": str(plan),
     }
-    with Engine(variables) as engine:
+    with Engine(variables, stack=True) as engine:
         yield Machines(engine, plan)
 
 

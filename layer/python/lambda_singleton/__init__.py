@@ -37,6 +37,8 @@ costs the handler its lease. Without a `duration` the lease lasts as long as the
 nothing is renewed, and a run that crashes early blocks the name until its deadline.
 """
 
+from ._decorator.options import Skipped
+from ._decorator.singleton import singleton
 from ._errors import (
     LeaseConfigError,
     LeaseDeadlineError,
@@ -48,14 +50,12 @@ from ._errors import (
 )
 from ._events.event import LeaseEvent
 from ._events.observers import Observer, observe
-from ._fencing import fenced
+from ._fencing.fenced import fenced
 from ._holding.hold import current_lease
 from ._holding.lease import Lease
 from ._lock import Lock
-from ._options import Skipped
 from ._protocol.record import LeaseRecord
 from ._protocol.store import LeaseStore
-from ._singleton import singleton
 from ._stores.dynamodb import DynamoDBStore
 from ._stores.memory import MemoryStore
 

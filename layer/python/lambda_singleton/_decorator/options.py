@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from ._clock import LONGEST
-from ._durable import refuse_durable
-from ._environment import disabled_store, is_disabled
-from ._errors import LeaseHeldError, RefusalReason
-from ._holding.hold import Hold, OnLost
-from ._holding.tenure import Tenure
-from ._invocation import describe_holder, term_of
-from ._protocol.store import LeaseStore
-from ._protocol.term import Term
+from .._clock import LONGEST
+from .._environment import disabled_store, is_disabled
+from .._errors import LeaseHeldError, RefusalReason
+from .._holding.hold import Hold, OnLost
+from .._holding.tenure import Tenure
+from .._invocation import describe_holder, term_of
+from .._protocol.store import LeaseStore
+from .._protocol.term import Term
+from .durable import refuse_durable
 
 
 class SkippedLease(TypedDict):

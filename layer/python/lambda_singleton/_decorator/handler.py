@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from ._errors import LeaseConfigError
-from ._holding.lease import Lease
+from .._errors import LeaseConfigError
+from .._holding.lease import Lease
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ The classes are no protocols, which would be compared structure by structure, wi
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, overload
 
-from ._holding.lease import Lease
+from .._holding.lease import Lease
 
 P = ParamSpec("P")
 S = TypeVar("S")

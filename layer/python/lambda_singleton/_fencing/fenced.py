@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._errors import LeaseConfigError
-from ._holding.lease import Lease
+from .._errors import LeaseConfigError
+from .._holding.lease import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,7 +115,7 @@ def _without_own(parameter: str, placeholder: str, request: Mapping[str, Any]) -
 
 
 def _also_set(update: object, attribute: str, names: Mapping[str, str]) -> str:
-    from ._expression import UnreadableError, Update
+    from .expression import UnreadableError, Update
 
     try:
         own = Update(_text(update, "UpdateExpression"))
@@ -128,7 +128,7 @@ def _also_set(update: object, attribute: str, names: Mapping[str, str]) -> str:
 
 
 def _also_require(condition: object) -> str:
-    from ._expression import Condition, UnreadableError
+    from .expression import Condition, UnreadableError
 
     fence = "(attribute_not_exists(#lease_fence) OR #lease_fence <= :lease_fence)"
     if condition is None:

@@ -6,22 +6,22 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from ._clock import seconds
-from ._durable import refuse_durable_handler
-from ._environment import store_or_default
-from ._errors import LeaseConfigError, LeaseHeldError
-from ._handler import Handler
-from ._holding.hold import OnLost, check_on_lost
-from ._lock import SHORTEST
-from ._name import Key, naming
-from ._options import Options, Skipped
-from ._protocol.store import LeaseStore
-from ._stores.ready import prepare_in_init
+from .._clock import seconds
+from .._environment import store_or_default
+from .._errors import LeaseConfigError, LeaseHeldError
+from .._holding.hold import OnLost, check_on_lost
+from .._lock import SHORTEST
+from .._name import Key, naming
+from .._protocol.store import LeaseStore
+from .._stores.ready import prepare_in_init
+from .durable import refuse_durable_handler
+from .handler import Handler
+from .options import Options, Skipped
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from ._guarded import Guard, GuardOr
+    from .guarded import Guard, GuardOr
 
 X = TypeVar("X")
 

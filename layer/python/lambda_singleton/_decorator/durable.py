@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._errors import LeaseConfigError
+from .._errors import LeaseConfigError
 
 _SDK = "aws_durable_execution_sdk_python"
 

@@ -1,0 +1,1 @@
+"""The guarded resource's side of a fencing token."""
