@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -48,6 +49,13 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     return _engine
+
+
+@pytest.fixture(scope="session")
+def whole_engine() -> Iterator[Engine]:
+    """An engine with all of AWS's services that it knows, not only with DynamoDB."""
+    with Engine(stack=True) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

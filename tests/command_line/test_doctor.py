@@ -31,7 +31,11 @@ Doctor = Callable[..., tuple[int, dict[str, dict[str, str]]]]
 
 
 @pytest.fixture
-def doctor(engine: Engine, capsys: pytest.CaptureFixture[str]) -> Doctor:
+def doctor(
+    whole_engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Doctor:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", whole_engine.endpoint)
+
     def doctor(table: str, *arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
         code = main(["doctor", "--table", table, "--json", *arguments])
         findings = json.loads(capsys.readouterr().out)
@@ -131,7 +135,7 @@ def test_without_a_table_it_says_what_to_set(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def function(engine: Engine, name: str) -> Iterator[Callable[..., str]]:
+def function(doctor: Doctor, name: str) -> Iterator[Callable[..., str]]:
     functions = boto3.client("lambda")
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:

@@ -23,7 +23,10 @@ PYTHON = ROOT / ".venv-examples" / "bin" / "python"
     shutil.which("node") is None or not PYTHON.exists(),
     reason="NOT DEPLOYED: the CDK needs Node.js, and `make examples` its environment",
 )
-def test_it_is_deployed_with_its_layer(engine: Engine, tmp_path: Path) -> None:
+def test_it_is_deployed_with_its_layer(
+    whole_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", whole_engine.endpoint)
     account = "000000000000"
     subprocess.run(
         [PYTHON, "app.py"],

@@ -93,7 +93,7 @@ def elsewhere(listener: Listener, home: Path, variables: list[str]) -> dict[str,
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_test_run(variable: str, listener: Listener, tmp_path: Path) -> None:
-    test = "tests/stores/test_store_contract.py::test_all_leases_are_listed"
+    test = "tests/stores/test_store_contract.py::TestEngine::test_all_leases_are_listed"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test, "-k", "engine"],
         env=elsewhere(listener, tmp_path, [variable]),

@@ -60,8 +60,8 @@ def test_its_files_and_its_version_are_there() -> None:
         assert (PATH.parent / METADATA[key]).is_file()
 
 
-def test_it_is_packaged_and_validated(engine: Engine, tmp_path: Path) -> None:
-    stack = Stack(engine, "published")
+def test_it_is_packaged_and_validated(whole_engine: Engine, tmp_path: Path) -> None:
+    stack = Stack(whole_engine, "published")
     assert "is a valid SAM Template" in stack.validate(PATH)
     packaged = tmp_path / "packaged.yaml"
     stack.package(PATH, packaged)

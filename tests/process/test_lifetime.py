@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,12 @@ class TestAnAcquireThatIsCutOff:
             if what == "Acquire" and store.count("Acquire") == 1:
                 raise SystemExit
 
+        def take() -> None:
+            with suppress(SystemExit):
+                Lock("x", 30, store=store).acquire()
+
         store.after = cut
-        thread = threading.Thread(target=Lock("x", 30, store=store).acquire)
+        thread = threading.Thread(target=take)
         thread.start()
         thread.join(10)
         must_be_given_back(store)
