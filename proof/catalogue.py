@@ -751,8 +751,8 @@ RULES = (
         "Whoever swallows an interrupt is interrupted again.",
         removal(
             "core/test_interrupt.py::test_one_that_swallows_even_that_is_interrupted_again",
-            "Timeout (>20.0s)",
-            (WATCH, "            return TIME_TO_CLEAN_UP", "            return inf"),
+            "assert 0 == 2",
+            (WATCH, "now + TIME_TO_CLEAN_UP", "now + 999"),
         ),
     ),
     rule(
@@ -760,7 +760,11 @@ RULES = (
         removal(
             "core/test_interrupt.py::test_it_is_never_raised_in_the_packages_own_code",
             "LeaseInterrupt: the lease is lost",
-            (INTERRUPT, "if not _is_ours(frame):", "if True:"),
+            (
+                INTERRUPT,
+                "if not _is_ours(frame) and not _swallows(frame):",
+                "if not _swallows(frame):",
+            ),
         ),
         removal(
             "core/test_interrupt.py::test_in_a_thread_it_is_not_raised_in_the_packages_own_code_either",
@@ -809,11 +813,7 @@ RULES = (
         removal(
             "process/test_reentry.py::test_a_handler_that_calls_itself",
             "DID NOT RAISE LeaseConfigError",
-            (
-                HOLD,
-                "for hold in _open_holds():\n            its_task",
-                "for hold in ():\n            its_task",
-            ),
+            (HOLD, "if is_same and hold.is_of_this_code and hold.tenure.is_held:", "if False:"),
         ),
     ),
     rule(
