@@ -1,4 +1,8 @@
-"""`python -m proof.cuts`: cut each scenario at each point, and say what was left behind."""
+"""`python -m proof.cuts`: cut each scenario at each point, and say what was left behind.
+
+Each line that a scenario comes to is cut once, by exceptions that take turns: the next scenario has
+another one there. `--all` cuts with each of them, and several times where a line comes again.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 from .gaps import gap_at
 from .play import play, points
-from .point import Point
+from .point import Point, Role
 from .report import Report
 from .run import KINDS, Run, applies
-from .scenario import SCENARIOS
+from .scenario import SCENARIOS, Scenario
 from .shaker import start_shaker
 from .worker import Case, Result, Worker, results_of
 
-#: Runs of a loop that are cut, of those in other threads than the holder's.
-ROUNDS = 2
+#: How often one line is cut, of the times that a loop comes to it.
+ROUNDS: dict[Role, int] = {"holder": 3, "other": 2}
 #: Cases that one process runs.
 BATCH = 250
 
@@ -64,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", choices=SCENARIOS)
     parser.add_argument("--exception", choices=(*KINDS, "none"))
     parser.add_argument("--point", help="its number, or as a violation names it")
+    parser.add_argument(
+        "--all", action="store_true", help="every exception at every point: an hour"
+    )
     parser.add_argument("--sample", type=int, help="so many points of each scenario and exception")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--fine", action="store_true", help="at each instruction, not each line")
@@ -76,19 +83,27 @@ def _parser() -> argparse.ArgumentParser:
 def _cases(name: str, kind: str, found: Sequence[Point], options: argparse.Namespace) -> list[Case]:
     scenario = SCENARIOS[name]
     if options.point and not options.point.isdigit():
-        chosen = [Point.parse(options.point)]
-    elif options.point:
-        chosen = [found[int(options.point)]]
-    else:
-        chosen = [
-            point
-            for point in found
-            if applies(kind, scenario, point) and (point.role == "holder" or point.nth <= ROUNDS)
-        ]
-    if options.sample and options.sample < len(chosen):
+        return [Case(name, kind, Point.parse(options.point))]
+    if options.point:
+        return [Case(name, kind, found[int(options.point)])]
+    chosen = [
+        point
+        for point in found
+        if applies(kind, scenario, point) and point.nth <= ROUNDS[point.role]
+    ]
+    if options.sample:
         dice = random.Random(f"{options.seed} {name} {kind}")  # noqa: S311
-        chosen = dice.sample(chosen, options.sample)
+        chosen = dice.sample(chosen, min(options.sample, len(chosen)))
+    elif not options.all and not options.exception and kind != "hang":
+        chosen = [point for point in chosen if point.nth == 1 and _has_turn(kind, scenario, point)]
     return [Case(name, kind, point) for point in chosen]
+
+
+def _has_turn(kind: str, scenario: Scenario, point: Point) -> bool:
+    # The scenarios share most lines: where one has this exception, the next has another.
+    kinds = [each for each in KINDS if each != "hang" and applies(each, scenario, point)]
+    turn = point.line + list(SCENARIOS).index(scenario.name)
+    return kinds[turn % len(kinds)] == kind
 
 
 def _list(name: str, *, fine: bool) -> int:

@@ -25,10 +25,10 @@ GAPS: tuple[Gap, ...] = (
         lambda point: point.first and point.function.endswith(("__exit__", "__aexit__")),
     ),
     Gap(
-        "the first line of Lease.release",
+        "the first line of Lease.release, and of what it calls",
         "who has taken the lease by hand gives it back by hand, and may try again",
         "nobody renews it: it ends by itself",
-        lambda point: point.first and point.function == "Lease.release",
+        lambda point: point.first and point.function in ("Lease.release", "release_now"),
     ),
 )
 

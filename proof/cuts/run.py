@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from lambda_singleton import LeaseError, LeaseInterrupt, LeaseLostError
@@ -162,6 +163,9 @@ class Run:
         where = notice.get("message") if is_context else getattr(notice, "object", "a thread")
         # An exception in a finalizer, or in a callback of the loop, has nowhere else to go.
         if error is not None and error is self._error:
+            return ""
+        # A coroutine of asyncio's that was never awaited, since its loop was cut off.
+        if isinstance(where, Coroutine) and isinstance(error, KeyError):
             return ""
         return f"{error!r} was printed: {where}"
 
