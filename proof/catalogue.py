@@ -107,6 +107,8 @@ WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
 RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
 HOLD, INTERRUPT = "_holding/hold.py", "_holding/interrupt.py"
+STEPS, LOCK = "_holding/steps.py", "_lock.py"
+CUTS, UNDISTURBED = "proving/test_cuts.py", "test_an_undisturbed_run_leaves_nothing_behind"
 OBSERVER, LOGS, METRICS = "_events/observers.py", "_events/logs.py", "_events/metrics.py"
 DYNAMODB = "_stores/dynamodb.py"
 BACKOFF, FENCING, NAME = "_backoff.py", "_fencing/fenced.py", "_name.py"
@@ -814,6 +816,72 @@ RULES = (
             "process/test_reentry.py::test_a_handler_that_calls_itself",
             "DID NOT RAISE LeaseConfigError",
             (HOLD, "if is_same and hold.is_of_this_code and hold.tenure.is_held:", "if False:"),
+        ),
+    ),
+    # Cut everywhere.
+    rule(
+        "What cuts a block's end off leaves nothing open, watched or taken.",
+        removal(
+            f"{CUTS}::test_a_cut_leaves_nothing_behind[lock-KeyboardInterrupt]",
+            "is taken, and nobody holds it",
+            (HOLD, "        if not self.is_open:\n            return\n", "        return\n"),
+        ),
+    ),
+    rule(
+        "What cuts an acquisition by hand off leaves nothing taken.",
+        removal(
+            f"{CUTS}::test_a_cut_leaves_nothing_behind[by_hand-SystemExit]",
+            "is taken, and nobody holds it",
+            (RELEASE, "if tenure.may_be_in_row and tenure.is_here:", "if False:"),
+        ),
+    ),
+    rule(
+        "An interrupt in a running event loop stops the loop, and not one of its tasks.",
+        removal(
+            f"{CUTS}::{UNDISTURBED}[stolen_from_inner_gather]",
+            "past its lease's end",
+            (INTERRUPT, "LoopInterrupt if stops_loop else LeaseInterrupt", "LeaseInterrupt"),
+        ),
+    ),
+    rule(
+        "In a coroutine a lease is held by `async with`.",
+        removal(
+            f"{CUTS}::{UNDISTURBED}[sync_in_coroutine]",
+            "another task was interrupted",
+            (
+                LOCK,
+                "        if current_task() is not None:\n            raise",
+                "        if 0:\n            raise",
+            ),
+        ),
+    ),
+    rule(
+        "A lease whose loop was closed is given back.",
+        removal(
+            f"{CUTS}::{UNDISTURBED}[dropped]",
+            "the handler of SIGURG is",
+            (WATCH, "if self._interruption.is_over():", "if False:"),
+            (HOLD, "if not sys.is_finalizing():", "if False:"),
+        ),
+    ),
+    rule(
+        "Neither an acquire nor a release needs the user's executor.",
+        removal(
+            f"{CUTS}::{UNDISTURBED}[full_executor]",
+            "it waited for the user's executor",
+            (
+                STEPS,
+                "threading.Thread | None = in_background(self._run, name)",
+                "Any = self._loop.run_in_executor(None, self._run) and None",
+            ),
+        ),
+    ),
+    rule(
+        "An inner block passes on the interrupt of an outer one.",
+        removal(
+            f"{CUTS}::{UNDISTURBED}[both_lost]",
+            "past its lease's end",
+            (HOLD, 'return error.owner in ("", self.tenure.owner)', "return True"),
         ),
     ),
     rule(

@@ -50,3 +50,10 @@ def test_nothing_is_left_behind_wherever_it_is_cut() -> None:
 )
 def test_an_undisturbed_run_leaves_nothing_behind(scenario: str) -> None:
     cuts("--scenario", scenario, "--exception", "none")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "exception"), [("lock", "KeyboardInterrupt"), ("by_hand", "SystemExit")]
+)
+def test_a_cut_leaves_nothing_behind(scenario: str, exception: str) -> None:
+    cuts("--scenario", scenario, "--exception", exception, "--sample", "8")
