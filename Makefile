@@ -61,7 +61,7 @@ rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its tes
 	@$(BIN)/python -m proof.rules
 
 cuts: .venv/.ready  ## an exception, or a hang, at each point of each way to use a lease: five minutes
-	@$(BIN)/python -m proof.cuts
+	@$(BIN)/python -m proof.cuts $(CUTS)
 
 hangs: .venv/.ready .venv-engine/.ready  ## 200 hangs at random moments, and when the handler is told
 	@$(BIN)/python -m proof.hangs
