@@ -55,6 +55,8 @@ DURATION = 1.0
 LATEST_START = 1.5
 #: A handler that is not interrupted works so long after the hang began (seconds).
 WORK = 2.5
+#: A process that was not run for so long says nothing of when it would have been told (seconds).
+STALL = 0.05
 
 
 class Told(NamedTuple):
@@ -64,6 +66,8 @@ class Told(NamedTuple):
     place: str
     interrupted: bool
     late: float
+    #: For how long at most a thread that only sleeps was not run in the last moments (seconds).
+    stalled: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,8 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table = f"hangs-{uuid.uuid4().hex[:8]}"
         os.environ.update(engine.environment)
         DynamoDBStore(table).create_table()
-        told = list(pool.map(lambda run: _told(engine, table, *run), runs))
-    return _report(told)
+        tries = list(pool.map(lambda run: _tries(engine, table, *run), runs))
+    repeated = sum(len(told) - 1 for told in tries)
+    if repeated:
+        print(f"{repeated} runs were repeated: their process was not run when it mattered")
+    return _report([told[-1] for told in tries])
 
 
 def _report(told: Sequence[Told]) -> int:
@@ -109,6 +116,17 @@ def _row(name: str, told: Sequence[Told]) -> str:
     latest = f"{max(interrupted) * 1000:+.0f} ms" if interrupted else "-"
     went_on = len(told) - len(interrupted)
     return f"{name:14}{len(told):6}{len(interrupted):13}{went_on:9}{latest:>20}"
+
+
+def _tries(engine: Engine, table: str, hanging: Hanging, place: str, moment: float) -> list[Told]:
+    # What a machine that is busy otherwise does is no measurement.
+    tries: list[Told] = []
+    while len(tries) < 3:
+        told = _told(engine, table, hanging, place, moment)
+        tries.append(told)
+        if told.late < 0 or told.stalled < STALL:
+            break
+    return tries
 
 
 def _told(engine: Engine, table: str, hanging: Hanging, place: str, moment: float) -> Told:
@@ -188,6 +206,30 @@ class Credentials:
         self._thread.join()
 
 
+class Pulse:
+    """Notices when a busy machine, or somebody who keeps the interpreter, lets no thread run."""
+
+    PAUSE, MEMORY = 0.002, 0.3
+
+    def __init__(self) -> None:
+        self._stalls: list[tuple[float, float]] = []
+        self._last = time.monotonic()
+        threading.Thread(target=self._beat, daemon=True).start()
+
+    @property
+    def stalled(self) -> float:
+        now = time.monotonic()
+        recent = (stall for at, stall in self._stalls if at > now - self.MEMORY)
+        return max([now - self._last, *recent])
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(self.PAUSE)
+            now = time.monotonic()
+            self._stalls.append((now, now - self._last))
+            self._last = now
+
+
 class _Child:
     """The process whose handler is to be told."""
 
@@ -198,6 +240,7 @@ class _Child:
         self._end = 0.0
         self._late = float("-inf")
         self._place = ""
+        self._pulse = Pulse()
         self._store = DynamoDBStore()
         self._name = uuid.uuid4().hex
 
@@ -254,7 +297,7 @@ class _Child:
     def _tell(self, *, interrupted: bool) -> NoReturn:
         # At once: what hangs would keep the process from its end.
         late = time.time() - self._end if interrupted else self._late
-        print(json.dumps(Told(self._hanging, self._place, interrupted, late)))
+        print(json.dumps(Told(self._hanging, self._place, interrupted, late, self._pulse.stalled)))
         sys.stdout.flush()
         os._exit(0)
 
