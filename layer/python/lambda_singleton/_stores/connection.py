@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import socket
 import ssl
 import threading
@@ -144,7 +143,9 @@ class Connections:
             assert self._context is not None
             plain.settimeout(_left(deadline, "connect-timeout"))
             secure = self._context.wrap_socket(
-                plain, server_hostname=address.host, session=self._sessions.pop(address, None)
+                plain,
+                server_hostname=address.host.encode(),
+                session=self._sessions.pop(address, None),
             )
         except ExchangeError:
             plain.close()
@@ -184,7 +185,9 @@ def trusting(authorities: str | None) -> Callable[[], ssl.SSLContext]:
 def _dial(address: Address, deadline: float) -> socket.socket:
     """Return a connected socket, to the first of the host's addresses that answers."""
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        # As bytes: for the text of an international name a codec would be loaded.
+        host = address.host.encode("ascii")
+        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ExchangeError("unreached", str(error)) from error
     failure = ExchangeError("unreached", "the host has no address")
@@ -248,8 +251,10 @@ class _Wire:
         self._socket.close()
 
     def _read(self, response: HTTPResponse) -> HTTPReply:
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        length = _length(response)
+        # Not `getheaders`, which reads each value anew as an e-mail's.
+        told = [(name.lower(), value.strip()) for name, value in response.headers.raw_items()]
+        length = _length(told)
+        headers = dict(told)
         incoming = self._incoming
         assert incoming is not None
         incoming.allowance = length
@@ -347,15 +352,20 @@ class _Reader(io.BufferedReader):
         super().close()
 
 
-def _length(response: HTTPResponse) -> int:
-    lengths = response.headers.get_all("content-length", [])
-    if response.headers.get("transfer-encoding") is not None or len(lengths) != 1:
+def _length(headers: list[tuple[str, str]]) -> int:
+    lengths = [value for name, value in headers if name == "content-length"]
+    others = dict(headers)
+    if "transfer-encoding" in others or len(lengths) != 1:
         raise ExchangeError("nonsense", "the reply does not tell its length")
-    if response.headers.get("content-encoding", "identity") != "identity":
+    if others.get("content-encoding", "identity") != "identity":
         raise ExchangeError("nonsense", "the reply is encoded, which nobody has asked for")
-    if not re.fullmatch(r"[0-9]{1,9}", lengths[0]) or int(lengths[0]) > _LONGEST_REPLY:
-        raise ExchangeError("nonsense", "the reply's length makes no sense")
-    return int(lengths[0])
+    length = lengths[0]
+    # More digits than that would be read as well, for a long time.
+    if not (length.isascii() and length.isdecimal() and len(length) < 10):
+        raise ExchangeError("nonsense", "the reply's length is not a number")
+    if int(length) > _LONGEST_REPLY:
+        raise ExchangeError("nonsense", "the reply is too long for one")
+    return int(length)
 
 
 def _left(deadline: float, kind: Kind) -> float:
@@ -374,5 +384,6 @@ def _refuse_unsendable(headers: Mapping[str, str]) -> None:
     # `http.client` lets a value go on in a next line. None of ours has one: it may be a credential
     # that was copied with its line's end, so that it is not quoted either.
     for name, value in headers.items():
-        if not re.fullmatch(r"[!-9;-~]+", name) or not re.fullmatch(r"[ -~]*", value):
+        told = name + value
+        if not (told.isascii() and told.isprintable()) or not name or " " in name or ":" in name:
             raise ExchangeError("unsent", "a header has a character that none can have")

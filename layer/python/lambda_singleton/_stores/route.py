@@ -103,8 +103,8 @@ def split(url: str) -> tuple[Address, str] | None:
 
 def is_proxied(url: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Say whether the environment, or the system, has a proxy on the way to that address."""
-    named = any(name.lower().endswith("_proxy") for name in environment)
-    if not named and sys.platform not in ("darwin", "win32"):
+    named = {name.lower() for name in environment if name.lower().endswith("_proxy")}
+    if not named - {"no_proxy"} and sys.platform not in ("darwin", "win32"):
         return False
     from urllib.parse import urlsplit
     from urllib.request import getproxies, proxy_bypass
