@@ -137,6 +137,23 @@ def test_what_is_no_reply_is_explained(serve: Serve, answer: bytes, explained: s
     assert len(server.requests) == 2
 
 
+def test_what_is_not_carried_keeps_to_the_longest_timeouts(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs: list[Config] = []
+    make: Any = boto3.client
+
+    def noting(service: str, config: Config) -> Any:
+        configs.append(config)
+        return make(service, config=config)
+
+    monkeypatch.setattr("boto3.client", noting)
+    serve(EMPTY)
+    DynamoDBStore("leases").prepare(timeout=0.2)
+    options: list[Any] = [vars(config) for config in configs]
+    assert [one["connect_timeout"] + one["read_timeout"] for one in options] == [2.5]
+
+
 def test_a_refusal_keeps_the_connection_and_is_read_as_ever(serve: Serve) -> None:
     refusal = {"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"}
     refused = reply(json.dumps(refusal).encode(), status="400 Bad Request")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from lambda_singleton import (
     DynamoDBStore,
     Lease,
     LeaseConfigError,
+    LeaseError,
     LeaseHeldError,
     LeaseLostError,
     LeaseStoreError,
@@ -28,6 +31,7 @@ from lambda_singleton import (
     singleton,
 )
 from lambda_singleton._protocol.operations import ForceRelease, Operation, Release, Renew
+from lambda_singleton._stores.connection import Connections
 from local_lambda import Engine
 from proof.proxy import Fault, Proxy
 
@@ -146,11 +150,29 @@ class TestRequests:
         assert config.connect_timeout + config.read_timeout <= 2.5
 
     def test_a_short_lease_gets_short_timeouts(
-        self, table: str, name: str, made: list[Any]
+        self, table: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        post = Connections.post
+
+        def noting(connections: Connections, *args: Any) -> Any:
+            timeouts.append(args[-1])
+            return post(connections, *args)
+
+        timeouts: list[float] = []
+        monkeypatch.setattr(Connections, "post", noting)
+        Lock(name, 3, store=DynamoDBStore(table)).acquire().release()
+        assert len(timeouts) == 2
+        assert max(timeouts) <= 3 / 4
+
+    def test_also_where_botocore_sends_them(
+        self, table: str, name: str, made: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # A URL with a path is botocore's to understand.
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"{os.environ['AWS_ENDPOINT_URL']}/?")
         store = DynamoDBStore(table)
-        Lock(name, 3, store=store).acquire().release()
-        (config,) = made
+        with suppress(LeaseError):
+            Lock(name, 3, store=store).acquire().release()
+        config = made[-1]
         assert config.connect_timeout + config.read_timeout <= 3 / 4
 
     def test_the_ttl_is_in_seconds_and_days_away(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .._protocol.term import REQUEST_TIMEOUT
 from .connection import Connections, HTTPReply, trusting
 from .failures import ExchangeError
 from .rehearsal import REFUSED
@@ -64,7 +65,8 @@ class Carrier:
             return None
         headers = {name: _text(value) for name, value in request.headers.items()}
         try:
-            reply = self._connections.post(*target, headers, body, self._of_thread.timeout)
+            timeout = getattr(self._of_thread, "timeout", REQUEST_TIMEOUT)
+            reply = self._connections.post(*target, headers, body, timeout)
         except ExchangeError as error:
             raise _botocore_error(error, request) from error
         return _response(request.url, reply)

@@ -80,19 +80,28 @@ class _Made:
         self.carrier: Carrier | None = None
 
     def make(self, length: float) -> DynamoDBClient:
-        client, authorities = _make_client(length)
+        if not self.clients:
+            # The longest, also where it is carried: scans and the like keep to its own limits.
+            client, authorities = _make_client(_TIMEOUTS[0])
+            if self._is_carried(client, authorities):
+                return client
+            self.clients[_TIMEOUTS[0]] = client
+        if length not in self.clients:
+            self.clients[length], _ = _make_client(length)
+        return self.clients[length]
+
+    def _is_carried(self, client: DynamoDBClient, authorities: str | None) -> bool:
         from .carrier import carrier_for
 
         carrier = carrier_for(client, authorities)
         if carrier is None:
-            self.clients[length] = client
-        else:
-            carrier.attach(client)
-            carrier.prepare(client.meta.endpoint_url)
-            # In this order: who sees the client sees its carrier, too.
-            self.carrier = carrier
-            self.carried = client
-        return client
+            return False
+        carrier.attach(client)
+        carrier.prepare(client.meta.endpoint_url)
+        # In this order: who sees the client sees its carrier, too.
+        self.carrier = carrier
+        self.carried = client
+        return True
 
 
 class GivenClient:
