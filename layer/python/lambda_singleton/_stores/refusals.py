@@ -40,6 +40,9 @@ _TRANSIENT_CODES = frozenset(
 )
 
 
+_CARRIER = f"{__package__}.carrier"
+
+
 def not_a_lease(table: str, name: str | None, why: Exception) -> LeaseConfigError:
     """Return the error for a row that somebody else wrote."""
     return LeaseConfigError(
@@ -58,10 +61,11 @@ def explain(error: Exception, table: str, action: str, name: str | None = None) 
     if isinstance(error, ExchangeError):
         return _unanswered(error, table)
     from botocore import exceptions as botocore
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, botocore.ClientError):
         return _refusal(error, table, action, name)
-    if _was_being_read(error):
+    if _was_being_read(error) or isinstance(error, ResponseParserError):
         return unusable(error, table)
     if _is_unbuilt(error):
         return _unsendable(table)
@@ -194,7 +198,8 @@ def _was_being_read(error: Exception) -> bool:
     steps = set()
     frame = error.__traceback__
     while frame is not None:
-        if frame.tb_frame.f_globals.get("__name__") == "botocore.endpoint":
+        # Who sends is botocore itself, or a carrier in its place; both call it `_send`.
+        if frame.tb_frame.f_globals.get("__name__") in ("botocore.endpoint", _CARRIER):
             steps.add(frame.tb_frame.f_code.co_name)
         frame = frame.tb_next
     return "_send" not in steps and not steps.isdisjoint(("_do_get_response", "_needs_retry"))
