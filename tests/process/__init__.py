@@ -1,1 +1,1 @@
-"""What a process does to a lease, through the public API only: forks, threads, loops, hangs, cuts."""
+"""What a process does to a lease: forks, threads, loops, hangs and cuts. Public API only."""

@@ -30,7 +30,7 @@ class Server:
                 with contextlib.suppress(OSError):
                     server.answer(self, body)
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
             def log_message(self, *args: object) -> None: ...
 
@@ -156,7 +156,7 @@ class Gate(Server):
         if spoiled is not None:
             spoiled(handler)
             return
-        headers = {name: value for name, value in handler.headers.items()}
+        headers = dict(handler.headers.items())
         with contextlib.closing(HTTPConnection(self._target, timeout=30)) as connection:
             connection.request("POST", handler.path, body, headers)
             response = connection.getresponse()

@@ -13,15 +13,15 @@ FOREVER = 4.0
 
 
 class Diary:
-    """When work was done last. A `busy` one hardly ever waits."""
+    """When work was done last. Steps that compute for `spin` seconds hardly ever wait."""
 
-    def __init__(self, busy: bool = False) -> None:
+    def __init__(self, spin: float = 0.0) -> None:
         self.last = 0.0
-        self._busy = busy
+        self._spin = spin
 
     async def step(self) -> None:
-        if self._busy:
-            until = time.monotonic() + 0.005
+        if self._spin:
+            until = time.monotonic() + self._spin
             while time.monotonic() < until:
                 pass
             await asyncio.sleep(0)
@@ -134,7 +134,8 @@ def run_with_a_loop(main: Coroutine[Any, Any, None]) -> None:
     finally:
         for task in asyncio.all_tasks(loop):
             task.cancel()
-            with suppress(asyncio.CancelledError):
+            # What a task ends with is not to keep the loop open.
+            with suppress(BaseException):
                 loop.run_until_complete(task)
         loop.close()
 

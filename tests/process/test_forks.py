@@ -94,6 +94,12 @@ class TestConnections:
         assert script.run("fork_while_busy", what, name, variables=lambda_variables) == [0] * 5
 
 
+def as_if(record: Any, **other: Any) -> Any:
+    """Return the row as it would be with other attributes."""
+    fields = {name: getattr(record, name) for name in type(record).__annotations__}
+    return type(record)(**(fields | other))
+
+
 class TestReplies:
     """A reply counts only if it is about this lease and this owner."""
 
@@ -103,7 +109,7 @@ class TestReplies:
             def execute(self, operation: Any, *, timeout: float) -> Any:
                 reply = super().execute(operation, timeout=timeout)
                 if reply.applied and reply.record is not None:
-                    return reply._replace(record=reply.record._replace(**other))
+                    return reply._replace(record=as_if(reply.record, **other))
                 return reply
 
         with pytest.raises(LeaseStoreError):
@@ -114,7 +120,7 @@ class TestReplies:
             def execute(self, operation: Any, *, timeout: float) -> Any:
                 reply = super().execute(operation, timeout=timeout)
                 if len(self.sent) == 1:
-                    return reply._replace(record=reply.record._replace(owner="else", token=1))
+                    return reply._replace(record=as_if(reply.record, owner="else", token=1))
                 return reply
 
         store = MixedOnce()

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,11 @@ class TestAnAcquireThatIsCutOff:
                 Lock("x", 30, store=store).acquire()
 
         store.after = cut
+
+        def take() -> None:
+            with suppress(SystemExit):
+                Lock("x", 30, store=store).acquire()
+
         thread = threading.Thread(target=take)
         thread.start()
         thread.join(10)
@@ -133,9 +138,9 @@ class TestAnAcquireThatIsCutOff:
 
         store.before = no_renewals("outer")
         store.after = hold_up
-        with pytest.raises(LeaseLostError) as lost, Lock("outer", 0.8, store=store):
-            with Lock("inner", 30, store=store):
-                pytest.fail("it goes on")
+        outer, inner = Lock("outer", 0.8, store=store), Lock("inner", 30, store=store)
+        with pytest.raises(LeaseLostError) as lost, outer, inner:
+            pytest.fail("it goes on")
         assert lost.value.name == "outer"
         store.after = lambda what, name: None
         must_be_given_back(store, "inner")
@@ -155,6 +160,11 @@ class TestAnAcquireThatIsCutOff:
         assert store.owner("x") == held.owner
         store.after = lambda what, name: None
         held.release()
+
+
+async def until(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.01)
 
 
 class TestATaskThatIsCancelled:
@@ -188,8 +198,7 @@ class TestATaskThatIsCancelled:
 
         async def main() -> bool:
             task = asyncio.create_task(enter())
-            while not applied.is_set():
-                await asyncio.sleep(0.01)
+            await until(applied)
             for _ in range(times):
                 task.cancel()
                 await asyncio.sleep(0.02)
@@ -226,8 +235,7 @@ class TestATaskThatIsCancelled:
 
         async def main() -> None:
             task = asyncio.create_task(Lock("x", 30, store=store).acquire_async())
-            while not applied.is_set():
-                await asyncio.sleep(0.01)
+            await until(applied)
             # Cancelled here, and again by asyncio.run.
             task.cancel()
             await asyncio.sleep(0.01)
@@ -322,7 +330,7 @@ class TestGarbage:
         assert store.sent == [("Acquire", "x"), ("Release", "x")]
 
     def test_a_generator_that_is_closed_is_left(self, store: ScriptedStore) -> None:
-        def steps() -> Iterator[int]:
+        def steps() -> Generator[int, None, None]:
             with Lock("x", 0.6, store=store):
                 yield 1
                 yield 2

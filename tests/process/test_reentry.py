@@ -213,11 +213,11 @@ class TestWhatIsNoReentry:
             handler({"key": "a"}, None)
 
         @singleton("x", 30, key=lambda event, context: event["key"], store=store)
-        def other(event: Any, context: Any, lease: Lease) -> Any:
+        def other(event: Any, context: Any, *, lease: Lease) -> Any:
             with Lock("x", 30, store=MemoryStore()):
-                return other({"key": "b"}, None) if event["key"] == "a" else lease.name  # type: ignore[call-arg,unused-ignore]
+                return other({"key": "b"}, None) if event["key"] == "a" else lease.name
 
-        assert other({"key": "a"}, None) == "x#b"  # type: ignore[call-arg,unused-ignore]
+        assert other({"key": "a"}, None) == "x#b"
 
     def test_one_after_the_other(self, store: ScriptedStore) -> None:
         lock = Lock("x", 30, store=store)

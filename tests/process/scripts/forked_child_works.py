@@ -42,6 +42,15 @@ def in_the_child() -> dict[str, Any]:
     return facts
 
 
+def be_the_child() -> None:
+    try:
+        facts: Any = in_the_child()
+    except BaseException as error:
+        facts = repr(error)
+    print(json.dumps(facts), flush=True)
+    os._exit(0)
+
+
 def main() -> None:
     with Lock("outer", 0.6, store=store) as lease:
         # The parent's thread has begun to work.
@@ -50,15 +59,13 @@ def main() -> None:
         if WHEN == "held":
             child = os.fork()
             if child == 0:
-                print(json.dumps(in_the_child()), flush=True)
-                os._exit(0)
+                be_the_child()
             os.waitpid(child, 0)
             lease.check()
     if WHEN == "was held":
         store.sent.clear()
         if os.fork() == 0:
-            print(json.dumps(in_the_child()), flush=True)
-            os._exit(0)
+            be_the_child()
         os.wait()
 
 

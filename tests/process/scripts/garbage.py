@@ -1,4 +1,7 @@
-"""A hold that nobody can leave any more. Arguments: how that comes, the path of the store's notes."""
+"""A hold that nobody can leave any more.
+
+Arguments: how that comes about, the path of the store's notes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from lambda_singleton import Lock
 from ..stores import NotedStore, lease_threads
 
 HOW, PATH = sys.argv[1:]
-DURATION = 0.6
+DURATION = 0.5
 store = NotedStore(PATH)
 
 
@@ -142,7 +145,7 @@ def main() -> None:
     gc.collect()
     free = store.owner("x") is None
     before = store.count("Renew")
-    time.sleep(2 * DURATION)
+    time.sleep(DURATION)
     facts = {
         "was renewed": was_renewed,
         "free": free,

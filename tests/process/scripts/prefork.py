@@ -46,7 +46,7 @@ def start(how: str, names: list[str], count: int, store: DynamoDBStore) -> list[
     """Let the parent and its children meet; return what each of them has seen."""
     context: Any = multiprocessing.get_context("fork" if how == "os.fork" else how)
     barrier, results = context.Barrier(count + 1), context.SimpleQueue()
-    children = []
+    children: list[Any] = []
     for _ in range(count):
         if how == "os.fork":
             pid = os.fork()

@@ -18,7 +18,7 @@ NAME, WORKERS, JOBS, PATH = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Pat
 
 
 @singleton(NAME, duration=20, wait=40)
-def job(event: Any, context: Any, lease: Lease) -> None:
+def job(event: Any, context: Any, *, lease: Lease) -> None:
     # Two at once lose counts, and the same token twice shows as such.
     count, *tokens = json.loads(PATH.read_text())
     time.sleep(0.005)
