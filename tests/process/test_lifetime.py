@@ -102,10 +102,6 @@ class TestAnAcquireThatIsCutOff:
             if what == "Acquire" and store.count("Acquire") == 1:
                 raise SystemExit
 
-        def take() -> None:
-            with suppress(SystemExit):
-                Lock("x", 30, store=store).acquire()
-
         store.after = cut
 
         def take() -> None:
