@@ -14,7 +14,7 @@ CASES ?= 100000
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 
-.PHONY: help demo test setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
+.PHONY: help demo test prove fuzz-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -22,7 +22,9 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m demo
 
-test: lint model rules bench-check examples tests tests-on-others  ## all that CI runs
+test: lint examples tests  ## lint, types, examples, and all tests on PYTHON: some nine minutes
+
+prove: model rules bench-check cuts hangs fuzz-short tests-on-others  ## what takes longer: some half an hour
 
 setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready .node-pyright/.ready  ## install what development needs
 
@@ -56,6 +58,9 @@ soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECOND
 
 fuzz: .venv/.ready  ## broken and hostile replies, log lines and rows, CASES (100000) of each
 	@$(BIN)/python -m proof.fuzz --cases $(CASES)
+
+fuzz-short: .venv/.ready  ## the same with a tenth of the cases
+	@$(BIN)/python -m proof.fuzz --cases 10000
 
 rules: .venv/.ready .venv-engine/.ready  ## take each rule away, and see its test fail
 	@$(BIN)/python -m proof.rules

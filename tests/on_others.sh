@@ -1,22 +1,17 @@
 #!/usr/bin/env bash
-# Run the tests on what else there is, side by side: each further interpreter of $PYTHONS, the oldest
-# boto3, and an engine that returns no row when a condition fails. Say what this machine has not.
+# Run the tests on what else there is, one after the other: each further interpreter of $PYTHONS, the
+# oldest boto3, and an engine that returns no row when a condition fails. Say what this machine has not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-logs=$(mktemp -d)
-running=()
-names=()
-trap 'jobs -p | xargs -r kill 2>/dev/null; rm -rf "$logs"' EXIT
+failed=()
 
-in_background() {
+test_on() {
     local name=$1
     shift
-    echo "Testing on $name ..."
-    "$@" >"$logs/${#names[@]}" 2>&1 &
-    running+=($!)
-    names+=("$name")
+    echo "=== Testing on $name ..."
+    "$@" || failed+=("$name")
 }
 
 # A further interpreter: all but what takes long and has been shown on the first one.
@@ -48,9 +43,10 @@ for version in ${PYTHONS:-}; do
     python=$(find_python "$version")
     if [ -n "$python" ]; then
         set_up "$version" "$python"
-        in_background "Python $version" ".venv-$version/bin/python" -m pytest -q \
-            --ignore tests/platform/test_stack.py --ignore tests/proving/test_soak.py \
-            --ignore tests/proving/test_simulation.py --ignore tests/proving/test_history.py \
+        test_on "Python $version" ".venv-$version/bin/python" -m pytest -q \
+            --numprocesses 2 --dist loadfile \
+            tests/core tests/stores tests/process tests/command_line tests/page \
+            tests/platform/test_local_lambda.py \
             --deselect tests/platform/test_local_lambda.py::TestTakeOver
     else
         echo "NOT TESTED on Python $version: this machine has none"
@@ -58,7 +54,7 @@ for version in ${PYTHONS:-}; do
 done
 
 # The oldest boto3. Processes of their own would not know the engine's address.
-in_background "the oldest boto3" env PYTHONPATH=layer/python:tools .venv-oldest/bin/python -m pytest -q \
+test_on "the oldest boto3" env PYTHONPATH=layer/python:tools .venv-oldest/bin/python -m pytest -q \
     -p no:cacheprovider tests/stores/test_store_contract.py tests/stores/test_dynamodb.py tests/core/test_fencing.py \
     tests/stores/test_carrier.py tests/proving/test_proxy.py \
     --deselect tests/stores/test_dynamodb.py::TestTheClient::test_does_not_load_boto3_for_itself
@@ -82,15 +78,12 @@ if command -v npm >/dev/null; then
         cp requirements/dynalite/package*.json .node-dynalite/
         (cd .node-dynalite && npm ci --silent --no-audit --no-fund && touch .ready)
     fi
-    in_background "dynalite" on_dynalite
+    test_on "dynalite" on_dynalite
 else
     echo "NOT TESTED on dynalite: this machine has no npm"
 fi
 
-failed=0
-for number in "${!names[@]}"; do
-    wait "${running[$number]}" || failed=1
-    echo "=== ${names[$number]}"
-    cat "$logs/$number"
-done
-exit $failed
+if [ ${#failed[@]} -gt 0 ]; then
+    echo "FAILED on: ${failed[*]}"
+    exit 1
+fi

@@ -30,6 +30,13 @@ What is not:
 - Anything across Regions on eventually consistent global tables, where each Region decides alone.
 - Stopping code that Python cannot stop: a C extension that never returns to the interpreter, or a
   blocking call outside the main thread.
+- Stopping threads that a handler starts: pass them the lease, and let them call `lease.check()`.
+
+A lease belongs to the process and the block that took it. A child of `fork()` holds nothing, and
+never uses its parent's connections; an async handler's task is cancelled, and a loop that a sync
+handler runs is stopped as a whole; methods work; a generator, or a coroutine that a sync callable
+returns, is refused before it has begun. What the interrupt rests on waits for no request, no
+credentials, no look-up and nobody's code.
 
 How to choose `duration`: as long as you accept a crashed run to block the next one, and at least
 some seconds: the lease is renewed at a third of it, and a store that does not answer for most of it
