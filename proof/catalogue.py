@@ -540,7 +540,7 @@ RULES = (
     rule(
         "A refused renewal is a lost lease, also when no row comes back.",
         removal(
-            "core/test_lease.py::test_a_store_that_returns_no_row_takes_the_lease_as_well",
+            "core/test_lease.py::test_a_refused_renewal_without_a_row_is_a_lost_lease",
             "DID NOT RAISE LeaseLostError",
             (
                 TENURE,
@@ -553,7 +553,7 @@ RULES = (
     rule(
         "A holder counts from before its request.",
         removal(
-            "core/test_lease.py::test_it_counts_from_before_the_request",
+            "core/test_lease.py::test_a_holder_counts_from_before_its_request",
             "assert 30.0 == 22",
             (
                 TENURE,
@@ -567,7 +567,7 @@ RULES = (
     rule(
         "It believes its wall clock if that is the more pessimistic one.",
         removal(
-            "core/test_lease.py::test_it_believes_the_more_pessimistic_clock",
+            "core/test_lease.py::test_a_holder_believes_the_more_pessimistic_clock",
             "assert 30.0 == 18",
             (
                 TENURE,
@@ -579,7 +579,7 @@ RULES = (
     rule(
         "It believes its monotonic clock if that is.",
         removal(
-            "core/test_lease.py::test_it_believes_the_more_pessimistic_clock",
+            "core/test_lease.py::test_a_holder_believes_the_more_pessimistic_clock",
             "assert 3630.0 == 30",
             (
                 TENURE,
@@ -752,7 +752,7 @@ RULES = (
     rule(
         "Whoever swallows an interrupt is interrupted again.",
         removal(
-            "core/test_interrupt.py::test_one_that_swallows_even_that_is_interrupted_again",
+            "core/test_interrupt.py::test_a_handler_that_swallows_an_interrupt_is_interrupted_again",
             "assert 0 == 2",
             (WATCH, "now + TIME_TO_CLEAN_UP", "now + 999"),
         ),
@@ -760,7 +760,7 @@ RULES = (
     rule(
         "An interrupt is never raised in the package's own code.",
         removal(
-            "core/test_interrupt.py::test_it_is_never_raised_in_the_packages_own_code",
+            "core/test_interrupt.py::test_an_interrupt_is_never_raised_in_the_packages_own_code",
             "LeaseInterrupt: the lease is lost",
             (
                 INTERRUPT,
@@ -769,7 +769,7 @@ RULES = (
             ),
         ),
         removal(
-            "core/test_interrupt.py::test_in_a_thread_it_is_not_raised_in_the_packages_own_code_either",
+            "core/test_interrupt.py::test_an_interrupt_of_a_thread_is_never_raised_in_the_packages_own_code",
             "assert [True] == [False]",
             (
                 INTERRUPT,

@@ -20,7 +20,7 @@ from lambda_singleton.stores import Clock, LeaseRecord, Operation, Reply, force_
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS leases (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)"
 #: How long to wait for the file while others use it, in seconds.
-PATIENCE = 2.5
+BUSY_TIMEOUT = 2.5
 
 
 class SQLiteStore:
@@ -73,7 +73,7 @@ class SQLiteStore:
         return force_release(self, name)
 
     @contextmanager
-    def _transaction(self, timeout: float = PATIENCE) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, timeout: float = BUSY_TIMEOUT) -> Iterator[sqlite3.Connection]:
         # A connection for each request: threads and children of fork() share none.
         try:
             with closing(sqlite3.connect(self._path, timeout, isolation_level=None)) as connection:

@@ -115,7 +115,7 @@ class TestLostReplies:
         assert lease.token == token_of(store, "x")
         lease.check()
 
-    def test_also_when_two_are_lost(self, store: FaultyStore) -> None:
+    def test_the_caller_is_the_holder_after_two_lost_replies(self, store: FaultyStore) -> None:
         store.faults = ["reply lost", "reply lost"]
         lease = Lock("x", 30, store=store).acquire()
         lease.renew()
@@ -508,7 +508,7 @@ class TestClocksAndDeadlines:
 
         assert handler({}, Context(200)) == "ran"
 
-    def test_nor_does_none_left_by_getting_ready(
+    def test_no_time_left_after_getting_ready_costs_no_request(
         self, store: FaultyStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def import_boto3(*, timeout: float) -> None:

@@ -138,7 +138,7 @@ def test_the_attribute_may_have_another_name(resource: Any, name: str) -> None:
     assert resource.get_item(Key={"id": name})["Item"] == {"id": name, "token": 5}
 
 
-def test_it_takes_the_lease_itself() -> None:
+def test_fenced_takes_the_lease_itself() -> None:
     lease = Lock("x", 30, store=MemoryStore()).acquire()
     assert fenced(lease, Item={"id": "a"}) == fenced(lease.token, Item={"id": "a"})
 

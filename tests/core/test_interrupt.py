@@ -114,7 +114,9 @@ def test_a_handler_is_interrupted(store: LosingStore, work: Callable[[], None]) 
     assert signal.getsignal(signal.SIGURG) is previous
 
 
-def test_not_before_it_runs(store: LosingStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handler_is_not_interrupted_before_it_runs(
+    store: LosingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = threading.Thread.start
 
     def start_slowly(thread: threading.Thread) -> None:
@@ -132,12 +134,12 @@ def test_not_before_it_runs(store: LosingStore, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("work", HANDLERS)
-def test_so_is_a_with_block(store: LosingStore, work: Callable[[], None]) -> None:
+def test_a_with_block_is_interrupted(store: LosingStore, work: Callable[[], None]) -> None:
     with pytest.raises(LeaseLostError), Lock("x", DURATION, store=store):
         work()
 
 
-def test_one_that_swallows_even_that_is_interrupted_again(store: LosingStore) -> None:
+def test_a_handler_that_swallows_an_interrupt_is_interrupted_again(store: LosingStore) -> None:
     interrupts = 0
 
     @singleton("x", DURATION, store=store)
@@ -154,7 +156,7 @@ def test_one_that_swallows_even_that_is_interrupted_again(store: LosingStore) ->
     assert interrupts == 2
 
 
-def test_it_has_time_to_clean_up(store: LosingStore) -> None:
+def test_an_interrupted_handler_has_time_to_clean_up(store: LosingStore) -> None:
     cleaned_up = False
 
     @singleton("x", DURATION, store=store)
@@ -208,7 +210,7 @@ def test_a_signal_handler_of_ones_own_is_kept_and_still_called(store: LosingStor
         signal.signal(signal.SIGURG, previous)
 
 
-def test_one_that_was_set_inside_the_handler_stays() -> None:
+def test_a_signal_handler_that_was_set_inside_the_block_stays() -> None:
     previous = signal.getsignal(signal.SIGURG)
     try:
         with Lock("x", 30, store=MemoryStore()):
@@ -218,7 +220,7 @@ def test_one_that_was_set_inside_the_handler_stays() -> None:
         signal.signal(signal.SIGURG, previous)
 
 
-def test_it_is_never_raised_in_the_packages_own_code() -> None:
+def test_an_interrupt_is_never_raised_in_the_packages_own_code() -> None:
     interruption = MainThreadInterruption("x", "owner")
 
     def elsewhere() -> None:
@@ -243,7 +245,7 @@ def test_it_is_never_raised_in_the_packages_own_code() -> None:
 @pytest.mark.parametrize(
     ("module", "is_raised"), [("lambda_singleton._any", False), ("handler", True)]
 )
-def test_in_a_thread_it_is_not_raised_in_the_packages_own_code_either(
+def test_an_interrupt_of_a_thread_is_never_raised_in_the_packages_own_code(
     module: str, is_raised: bool
 ) -> None:
     armed, sent, raised = threading.Event(), [False], [False]
@@ -303,7 +305,7 @@ class Deaf:
     def disarm(self) -> None: ...
 
 
-def test_it_is_soon_sent_again_if_it_could_not_be_raised() -> None:
+def test_an_interrupt_that_could_not_be_raised_is_soon_sent_again() -> None:
     tenure = Tenure(MemoryStore(), "x", Term(30))
     hold = Hold(tenure, wait=0)
     hold.take()

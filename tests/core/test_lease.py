@@ -21,7 +21,7 @@ def lock(store: FaultyStore) -> Lock:
     return Lock("x", 30, store=store)
 
 
-def test_it_counts_down(lock: Lock, clock: FakeClock) -> None:
+def test_what_remains_of_a_lease_counts_down(lock: Lock, clock: FakeClock) -> None:
     lease = lock.acquire()
     assert lease.remaining() == 30
     clock.now += 29.5
@@ -39,7 +39,7 @@ def test_nothing_remains_of_one_that_has_ended(lock: Lock, clock: FakeClock) -> 
     assert lease.remaining() == 0
 
 
-def test_it_believes_the_more_pessimistic_clock(lock: Lock, clock: FakeClock) -> None:
+def test_a_holder_believes_the_more_pessimistic_clock(lock: Lock, clock: FakeClock) -> None:
     lease = lock.acquire()
     clock.offset = 12
     assert lease.remaining() == 18
@@ -49,7 +49,7 @@ def test_it_believes_the_more_pessimistic_clock(lock: Lock, clock: FakeClock) ->
     assert lease.lost
 
 
-def test_it_counts_from_before_the_request(
+def test_a_holder_counts_from_before_its_request(
     lock: Lock, store: FaultyStore, clock: FakeClock
 ) -> None:
     def slow(operation: Operation) -> Reply:
@@ -62,7 +62,7 @@ def test_it_counts_from_before_the_request(
     assert lock.acquire().remaining() == 22
 
 
-def test_also_when_the_wall_clock_steps_back_meanwhile(
+def test_a_holder_counts_from_before_its_request_when_the_wall_clock_steps_back(
     lock: Lock, store: FaultyStore, clock: FakeClock
 ) -> None:
     def slow(operation: Operation) -> Reply:
@@ -180,9 +180,7 @@ def test_a_stolen_lease_says_so(lock: Lock, store: FaultyStore, clock: FakeClock
     assert store.sent == ["Acquire", "Renew"], "nothing is left to give back"
 
 
-def test_a_store_that_returns_no_row_takes_the_lease_as_well(
-    lock: Lock, store: FaultyStore
-) -> None:
+def test_a_refused_renewal_without_a_row_is_a_lost_lease(lock: Lock, store: FaultyStore) -> None:
     lease = lock.acquire()
     store.faults = [lambda operation: Reply(applied=False)]
     with pytest.raises(LeaseLostError) as lost:

@@ -105,7 +105,7 @@ def test_a_run_that_takes_longer_is_asked_for_less_and_less_often(clock: FakeClo
 @pytest.mark.parametrize(
     ("now", "lasted", "sure"), [(15, 10, True), (21, 10, False), (0, None, False)]
 )
-def test_it_knows_when_it_cannot_know(
+def test_a_waiter_knows_when_its_estimate_is_not_reliable(
     clock: FakeClock, now: float, lasted: float | None, sure: bool
 ) -> None:
     clock.now = now

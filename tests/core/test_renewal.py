@@ -101,7 +101,7 @@ def test_a_failed_renewal_is_tried_again_until_the_leases_end(
     assert clock.now == pytest.approx(given_up_at, abs=0.01), "before the end, to clean up"
 
 
-def test_it_is_tried_again_soon_and_then_more_rarely(
+def test_a_failed_renewal_is_tried_again_soon_and_then_more_rarely(
     store: FaultyStore, clock: FakeClock, without_jitter: None
 ) -> None:
     sent_at: list[float] = []
@@ -165,7 +165,7 @@ def test_a_frozen_process_sends_nothing_when_it_wakes_up(
     assert lease.loss is not None
 
 
-def test_one_that_wakes_up_in_the_last_moment_sends_nothing_either(
+def test_a_process_that_wakes_up_in_the_last_moment_sends_nothing(
     store: FaultyStore, clock: FakeClock
 ) -> None:
     lease = taken(store, 30)
@@ -176,7 +176,9 @@ def test_one_that_wakes_up_in_the_last_moment_sends_nothing_either(
     assert lease.loss is not None
 
 
-def test_also_when_only_the_wall_clock_went_on(store: FaultyStore, clock: FakeClock) -> None:
+def test_a_process_whose_wall_clock_went_on_sends_nothing(
+    store: FaultyStore, clock: FakeClock
+) -> None:
     lease = taken(store, 30)
     renewal = Renewal(lease)
     clock.offset += 3600
@@ -237,7 +239,7 @@ class TestManagedInstances:
         assert term.stop_at_deadline is stops
         assert not term_of(None, store, duration=30, min_hold=0).stop_at_deadline
 
-    def test_also_before_the_next_renewal(
+    def test_the_handler_is_stopped_at_a_deadline_before_the_next_renewal(
         self, store: FaultyStore, clock: FakeClock, without_jitter: None
     ) -> None:
         lease = taken(store, 2.8, deadline=0.85, stop_at_deadline=True)

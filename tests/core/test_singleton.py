@@ -410,7 +410,7 @@ class TestBadArguments:
         with pytest.raises(LeaseConfigError, match="duration"):
             Lock("x", duration)
 
-    def test_but_not_the_longest_of_each(self, store: FaultyStore) -> None:
+    def test_the_longest_name_and_duration_are_accepted(self, store: FaultyStore) -> None:
         assert Lock("x" * 2048, timedelta(days=1), store=store).acquire().remaining() == 86_400
 
     @pytest.mark.parametrize("value", [-1, float("nan"), "1", None])

@@ -23,7 +23,7 @@ PYTHON = ROOT / ".venv-examples" / "bin" / "python"
     shutil.which("node") is None or not PYTHON.exists(),
     reason="NOT DEPLOYED: the CDK needs Node.js, and `make examples` its environment",
 )
-def test_it_is_deployed_with_its_layer(
+def test_the_cdk_stack_is_deployed_with_its_layer(
     whole_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", whole_engine.endpoint)

@@ -89,7 +89,7 @@ def test_singleton_above_durable_execution_is_refused_where_it_is_written(
         singleton("report", 60, store=MemoryStore(), **options)(durable)
 
 
-def test_also_with_another_decorator_between_them() -> None:
+def test_singleton_above_durable_execution_is_refused_with_another_decorator_between() -> None:
     durable = durable_execution(two_halves([]))
 
     @functools.wraps(durable)
@@ -124,7 +124,7 @@ def test_a_decorator_that_hides_it_is_found_out_when_it_is_called(options: dict[
     assert store.get("report") is None
 
 
-def test_a_context_of_ones_own_around_it_is_known_as_well() -> None:
+def test_a_class_of_the_users_around_a_durable_context_is_recognised() -> None:
     class Wrapped:
         lambda_context = None
 

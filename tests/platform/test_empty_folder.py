@@ -62,7 +62,7 @@ def stack(folder: Path, wheels: Path) -> Iterator[Stack]:
         yield stack
 
 
-def test_it_builds_deploys_and_runs(stack: Stack) -> None:
+def test_the_readmes_application_builds_deploys_and_runs(stack: Stack) -> None:
     functions = stack.client("lambda")
     (function,) = functions.list_functions()["Functions"]
     answer = functions.invoke(FunctionName=function["FunctionName"], Payload=json.dumps({}))
@@ -78,7 +78,7 @@ def test_it_builds_deploys_and_runs(stack: Stack) -> None:
     assert json.loads(answer["Payload"].read())["status"] == "skipped"
 
 
-def test_its_layer_is_made_by_one_command(wheels: Path, tmp_path: Path) -> None:
+def test_the_readmes_layer_is_made_by_one_command(wheels: Path, tmp_path: Path) -> None:
     command = "pip install --no-deps --target layer/python lambda-singleton"
     assert f"`{command}`" in (ROOT / "README.md").read_text()
     subprocess.run(

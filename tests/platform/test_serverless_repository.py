@@ -27,7 +27,7 @@ def rules(member: str) -> str:
 
 
 @pytest.mark.parametrize("member", ["Author", "Name", "Description", "Labels"])
-def test_what_it_says_of_itself_is_accepted(member: str) -> None:
+def test_the_repositorys_metadata_are_accepted(member: str) -> None:
     said = METADATA[member]
     text = rules(member)
     pattern = re.search(r'Pattern:? "(.*?)"', text)
@@ -54,13 +54,13 @@ def test_no_other_template_says_that_it_can_be_published() -> None:
     assert "Metadata" not in load(ROOT / "template.yaml")
 
 
-def test_its_files_and_its_version_are_there() -> None:
+def test_the_repositorys_files_and_version_are_there() -> None:
     assert METADATA["SemanticVersion"] == __version__
     for key in ("LicenseUrl", "ReadmeUrl"):
         assert (PATH.parent / METADATA[key]).is_file()
 
 
-def test_it_is_packaged_and_validated(whole_engine: Engine, tmp_path: Path) -> None:
+def test_the_application_for_the_repository_is_packaged_and_validated(whole_engine: Engine, tmp_path: Path) -> None:
     stack = Stack(whole_engine, "published")
     assert "is a valid SAM Template" in stack.validate(PATH)
     packaged = tmp_path / "packaged.yaml"

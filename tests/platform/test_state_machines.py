@@ -206,7 +206,7 @@ def native(name: str) -> dict[str, Any]:
     ],
     ids=["TakeLease", "ReturnLease"],
 )
-def test_it_asks_what_the_library_asks(state: str, operation: Any) -> None:
+def test_the_native_state_machine_asks_what_the_library_asks(state: str, operation: Any) -> None:
     arguments = native(state)
     assert arguments["ConditionExpression"] == operation.condition
     assert arguments["UpdateExpression"] == operation.update
@@ -222,7 +222,7 @@ def constant(text: str, pattern: str) -> float:
     return float(found[1])
 
 
-def test_its_constants_are_the_librarys() -> None:
+def test_the_native_state_machines_constants_are_the_librarys() -> None:
     store = DynamoDBStore("leases")
     taken, returned = native("TakeLease"), native("ReturnLease")
     values = taken["ExpressionAttributeValues"]

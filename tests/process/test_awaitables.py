@@ -156,7 +156,7 @@ def test_a_task_that_was_begun_is_stopped() -> None:
     assert store.owner("x") is None
 
 
-def test_with_on_held_skip_too() -> None:
+def test_deferred_work_is_refused_with_on_held_skip() -> None:
     body, store = Body(), ScriptedStore()
     guard = singleton("x", 30, store=store, on_held="skip")
     with pytest.raises(LeaseConfigError):

@@ -24,12 +24,12 @@ CLIENTS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
-def test_it_takes_a_low_level_client_only(kind: str) -> None:
+def test_a_store_takes_a_low_level_client_only(kind: str) -> None:
     with pytest.raises(LeaseConfigError, match="client"):
         DynamoDBStore("leases", client=CLIENTS[kind]())
 
 
-def test_which_then_works(table: str, name: str) -> None:
+def test_a_store_works_with_a_low_level_client_that_is_given(table: str, name: str) -> None:
     store = DynamoDBStore(table, client=boto3.client("dynamodb"))
     with Lock(name, 30, store=store) as lease:
         lease.renew()
@@ -76,7 +76,9 @@ def test_one_name_for_both(arguments: dict[str, str]) -> None:
     ("key_attr", "ttl_attr"),
     [("pk", "ttl"), ("LeaseName", "expires_at"), ("a-b.c", "Token"), ("name", "x y")],
 )
-def test_any_other_names_work(name: str, key_attr: str, ttl_attr: str) -> None:
+def test_any_other_names_of_the_key_and_ttl_attributes_work(
+    name: str, key_attr: str, ttl_attr: str
+) -> None:
     store = DynamoDBStore(f"leases-{uuid.uuid4().hex}", key_attr=key_attr, ttl_attr=ttl_attr)
     store.create_table()
     with Lock(name, 30, store=store):

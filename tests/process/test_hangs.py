@@ -295,7 +295,9 @@ class TestOnLost:
         assert seen == [True, True]
         assert not hang.ended
 
-    def test_nor_another_lease(self, store: ScriptedStore, hang: Hang) -> None:
+    def test_an_on_lost_that_hangs_keeps_no_other_lease(
+        self, store: ScriptedStore, hang: Hang
+    ) -> None:
         store.before = no_renewals()
         watched = Watched(store)
 
@@ -361,7 +363,9 @@ class TestNothingEndsTheWatch:
         self.must_be_interrupted(store)
 
     @pytest.mark.parametrize("kind", [SystemExit, Deadly])
-    def test_nor_the_renewals(self, store: ScriptedStore, kind: type[BaseException]) -> None:
+    def test_an_observer_that_fails_does_not_end_the_renewals(
+        self, store: ScriptedStore, kind: type[BaseException]
+    ) -> None:
         def observer(event: LeaseEvent) -> None:
             if event.kind == "renewed":
                 raise kind

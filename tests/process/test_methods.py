@@ -175,7 +175,7 @@ def test_what_cannot_work_is_refused_and_says_what_to_do(call: Callable[[], Any]
         assert re.search("method|self|cls", str(refusal))
 
 
-def test_it_stays_a_function() -> None:
+def test_a_decorated_method_stays_a_function() -> None:
     assert inspect.iscoroutinefunction(Service.async_method)
     assert inspect.iscoroutinefunction(Service().async_method)
     assert Service.method.__name__ == "method"

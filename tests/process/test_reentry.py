@@ -110,7 +110,7 @@ def test_a_block_inside_its_own(
     only_the_outer_was_taken(store)
 
 
-def test_with_another_lease_between(store: ScriptedStore) -> None:
+def test_a_block_inside_its_own_is_refused_with_another_lease_between(store: ScriptedStore) -> None:
     lock = Lock("x", 30, store=store)
     with lock, pytest.raises(LeaseConfigError, match=SAYS_SO):
         below_another(lock, store)

@@ -250,7 +250,9 @@ class TestWorkerThreads:
         assert [type(error) for error in left if isinstance(error, LeaseInterrupt)] == []
         assert wait_until(lambda: store.owner("x") is None)
 
-    def test_so_it_is_in_the_main_thread(self, store: ScriptedStore) -> None:
+    def test_a_stray_interrupt_in_the_exit_does_not_stop_the_release_in_the_main_thread(
+        self, store: ScriptedStore
+    ) -> None:
         def interrupt_once(kind: str, name: str) -> None:
             if kind == "Release" and store.count("Release") == 1:
                 raise LeaseInterrupt("a stray one")

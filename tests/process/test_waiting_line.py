@@ -92,7 +92,9 @@ def test_a_single_waiter_comes_no_more_than_one_pause_late(
 
 
 @pytest.mark.parametrize("left_behind", [1, 10, 50])
-def test_nor_in_the_rounds_that_follow(store: MemoryStore, clock: Clock, left_behind: int) -> None:
+def test_a_single_waiter_is_not_late_in_the_rounds_after_others_gave_up(
+    store: MemoryStore, clock: Clock, left_behind: int
+) -> None:
     run_once(store, clock, 4)
     first = Lock("x", 3600, store=store).acquire()
     give_up(store, left_behind)
@@ -119,7 +121,9 @@ def test_one_whose_holder_died(store: MemoryStore, clock: Clock) -> None:
     assert clock.now <= 10 + store.clock_skew + ONE_PAUSE + A_MOMENT
 
 
-def test_it_does_not_ask_much_more_often(store: MemoryStore, clock: Clock) -> None:
+def test_a_waiter_behind_a_dead_one_does_not_ask_much_more_often(
+    store: MemoryStore, clock: Clock
+) -> None:
     looks = 0
     get = store.get
 

@@ -113,7 +113,7 @@ def test_a_loss_that_is_not_told_in_time_is_found(told: float | None, found: int
     assert len(violations(*run, told_within=0.2)) == found
 
 
-def test_it_can_be_written_down_and_read_again() -> None:
+def test_a_history_can_be_written_down_and_read_again() -> None:
     events = simulate(3).events
     assert [Event.from_json(line.to_json()) for line in events] == events
 

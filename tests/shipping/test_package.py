@@ -41,7 +41,7 @@ def test_the_layer_holds_the_package_and_nothing_else() -> None:
     assert outside == set()
 
 
-def test_it_depends_on_nothing_but_the_standard_library_and_on_boto3_only_when_used() -> None:
+def test_the_package_needs_only_the_standard_library_and_boto3_when_it_is_used() -> None:
     imports = re.compile(r"^\s*(?:import|from) (\w+)", re.MULTILINE)
     needed = {name for path in PACKAGE.rglob("*.py") for name in imports.findall(path.read_text())}
     assert needed - sys.stdlib_module_names - {"lambda_singleton"} == {

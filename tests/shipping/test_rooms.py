@@ -120,6 +120,12 @@ def test_the_package_has_few_rooms() -> None:
     assert len(rooms) <= MOST_ROOMS, sorted(rooms)
 
 
+def test_the_map_in_contributing_names_every_room() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rooms = {room(module) for module in MODULES} - {TOP}
+    assert [room for room in sorted(rooms) if room not in text] == []
+
+
 def private_names(module: str) -> Iterator[str]:
     """What begins with an underscore and is neither this object's nor defined in this module."""
     own = set(defined(tree(module)))

@@ -196,7 +196,7 @@ class TestTLS:
         assert DynamoDBStore("leases").get("a") is None
         assert len(server.requests) == 1
 
-    def test_no_others_are(self, serve: Serve, served: ssl.SSLContext) -> None:
+    def test_other_authorities_are_not_trusted(self, serve: Serve, served: ssl.SSLContext) -> None:
         server = serve(EMPTY, served)
         with pytest.raises(LeaseStoreError, match="SSL validation failed"):
             DynamoDBStore("leases").get("a")
