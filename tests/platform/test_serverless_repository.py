@@ -60,7 +60,9 @@ def test_the_repositorys_files_and_version_are_there() -> None:
         assert (PATH.parent / METADATA[key]).is_file()
 
 
-def test_the_application_for_the_repository_is_packaged_and_validated(whole_engine: Engine, tmp_path: Path) -> None:
+def test_the_application_for_the_repository_is_packaged_and_validated(
+    whole_engine: Engine, tmp_path: Path
+) -> None:
     stack = Stack(whole_engine, "published")
     assert "is a valid SAM Template" in stack.validate(PATH)
     packaged = tmp_path / "packaged.yaml"
