@@ -807,7 +807,16 @@ RULES = (
                 "ils_too"
             ),
             "LeaseStoreError: gone",
-            (HOLD, "with suppress(Exception):", "with suppress(ZeroDivisionError):"),
+            (
+                HOLD,
+                "except LeaseError:\n            # It was",
+                "except OSError:\n            # It was",
+            ),
+            (
+                HOLD,
+                "except Exception:\n            abandon",
+                "except OSError:\n            abandon",
+            ),
         ),
     ),
     rule(
@@ -871,7 +880,7 @@ RULES = (
             "it waited for the user's executor",
             (
                 STEPS,
-                "threading.Thread | None = in_background(self._run, name)",
+                "threading.Thread | None = in_background(self._run, name, failed=failed)",
                 "Any = self._loop.run_in_executor(None, self._run) and None",
             ),
         ),

@@ -16,7 +16,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from .gaps import gap_at
 from .play import play, points
 from .point import Point, Role
 from .report import Report
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         cases += [Case(name, "", None) for name in scenarios]
         batches = [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
-        report = Report(gap_at)
+        report = Report()
         for batch in pool.map(results_of, batches):
             for result in batch:
                 report.add(result)
@@ -119,8 +118,16 @@ def _work() -> int:
         if case.scenario not in warm:
             warm.add(case.scenario)
             play(Run(SCENARIOS[case.scenario]))
-        verdict = play(Run(SCENARIOS[case.scenario], case.kind, case.point))
-        result = Result(case, verdict.happened, verdict.outcome, verdict.violations, verdict.net)
+        run = Run(SCENARIOS[case.scenario], case.kind, case.point)
+        verdict = play(run)
+        result = Result(
+            case,
+            verdict.happened,
+            verdict.outcome,
+            verdict.violations,
+            verdict.net,
+            run.cut.replaced_interrupt,
+        )
         sys.stdout.write(result.line())
         sys.stdout.flush()
         if verdict.violations:

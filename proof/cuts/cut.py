@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import lambda_singleton
+from lambda_singleton import LeaseInterrupt
 
 from .point import Point, Role
 
@@ -31,18 +31,26 @@ class Cut:
     def __init__(
         self, at: Point | None = None, act: Callable[[], None] = lambda: None, *, fine: bool = False
     ) -> None:
-        self.points: dict[Point, None] = {}
         self.happened = False
         self.role: Role = "holder" if at is None else at.role
         self.function = "" if at is None else at.function
         #: Whether it happened below a finalizer, out of which no exception can get.
         self.in_finalizer = False
+        #: Whether it happened while an interrupt was being handled, and took its place.
+        self.replaced_interrupt = False
         self.holder = threading.get_ident()
         self._at = None if at is None else at.key
         self._act = act
         self._fine = fine
-        self._counts: Counter[tuple[str, str, int, int, int]] = Counter()
+        # Nothing but built-in types is used while following: an interrupt may come at any moment.
+        self._passed: list[tuple[Any, ...]] = []
+        self._counts: dict[tuple[str, str, int, int], int] = {}
         self._over = False
+
+    @property
+    def points(self) -> list[Point]:
+        """Where it has been."""
+        return [Point(*facts) for facts in self._passed]
 
     def start(self) -> None:
         """Follow this thread, the holder's, and all that start from now on."""
@@ -72,24 +80,12 @@ class Cut:
 
         def passed(frame: FrameType, event: str, arg: object) -> Trace:
             nonlocal first
-            if (
-                event == wanted
-                and frame.f_lasti not in hidden
-                and (first or frame.f_lasti not in idle)
-            ):
-                offset = frame.f_lasti if self._fine else -1
-                is_first, first = first, first and frame.f_lineno == code.co_firstlineno
-                place = Point(
-                    role,
-                    file,
-                    frame.f_lineno,
-                    0,
-                    offset,
-                    code.co_qualname,
-                    is_first,
-                    frame.f_lasti in idle,
-                )
-                self._passed(place)
+            offset = frame.f_lasti
+            if event == wanted and offset not in hidden and (first or offset not in idle):
+                line, was_first = frame.f_lineno, first
+                first = first and line == code.co_firstlineno
+                place = (role, file, line, offset if self._fine else -1)
+                self._note(place, code.co_qualname, was_first, offset in idle)
             return passed
 
         wanted = "line"
@@ -99,16 +95,20 @@ class Cut:
             hidden = hidden | _not_looked_at(code)
         return passed
 
-    def _passed(self, place: Point) -> None:
+    def _note(
+        self, place: tuple[Role, str, int, int], function: str, first: bool, idle: bool
+    ) -> None:
         if self._over:
             return
-        self._counts[place.key] += 1
-        point = place._replace(nth=self._counts[place.key])
+        nth = self._counts.get(place, 0) + 1
+        self._counts[place] = nth
+        role, file, line, offset = place
         if self._at is None:
-            self.points[point] = None
-        elif self._at == point.key and not self.happened:
+            self._passed.append((role, file, line, nth, offset, function, first, idle))
+        elif self._at == (role, file, line, nth, offset) and not self.happened:
             self.happened = True
             self.in_finalizer = _is_below_finalizer(sys._getframe())
+            self.replaced_interrupt = isinstance(sys.exc_info()[1], LeaseInterrupt)
             self._act()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .point import Point
+from .worker import Result
 
 
 class Gap(NamedTuple):
@@ -14,7 +15,11 @@ class Gap(NamedTuple):
     name: str
     reason: str
     net: str
-    is_at: Callable[[Point], bool]
+    has: Callable[[Result], bool]
+
+
+def _begins(point: Point | None, *functions: str) -> bool:
+    return point is not None and point.first and point.function.endswith(functions)
 
 
 GAPS: tuple[Gap, ...] = (
@@ -22,17 +27,23 @@ GAPS: tuple[Gap, ...] = (
         "the first line of __exit__ or __aexit__",
         "the `with` statement calls it once, and an exception that comes first leaves it undone",
         "what is garbage is given back",
-        lambda point: point.first and point.function.endswith(("__exit__", "__aexit__")),
+        lambda result: _begins(result.case.point, "__exit__", "__aexit__"),
     ),
     Gap(
         "the first line of Lease.release, and of what it calls",
         "who has taken the lease by hand gives it back by hand, and may try again",
         "nobody renews it: it ends by itself",
-        lambda point: point.first and point.function in ("Lease.release", "release_now"),
+        lambda result: _begins(result.case.point, "Lease.release", "release_now"),
+    ),
+    Gap(
+        "want of memory while an interrupt is on its way",
+        "it takes the interrupt's place, and may be swallowed as any Exception",
+        "whoever goes on is interrupted again a second later",
+        lambda result: result.replaced_interrupt and result.case.kind == "MemoryError",
     ),
 )
 
 
-def gap_at(point: Point | None) -> Gap | None:
-    """Return the gap that this point is in."""
-    return next((gap for gap in GAPS if point is not None and gap.is_at(point)), None)
+def gap_of(result: Result) -> Gap | None:
+    """Return the gap that this cut was made in."""
+    return next((gap for gap in GAPS if gap.has(result)), None)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from .gaps import Gap
-from .point import Point
+from .gaps import gap_of
 from .worker import Result
 
 
 class Report:
     """Counts points, violations and gaps."""
 
-    def __init__(self, gap_at: Callable[[Point | None], Gap | None]) -> None:
+    def __init__(self) -> None:
         self.violations: list[Result] = []
-        self._gap_at = gap_at
         self._cuts: Counter[tuple[str, str]] = Counter()
         self._missed: Counter[tuple[str, str]] = Counter()
         self._bad: Counter[tuple[str, str]] = Counter()
@@ -29,7 +27,7 @@ class Report:
         self._cuts[key] += 1
         if result.case.kind and not result.happened:
             self._missed[key] += 1
-        gap = self._gap_at(result.case.point)
+        gap = gap_of(result)
         if result.violations and gap is not None:
             self._gaps[gap.name] += 1
         elif result.violations:

@@ -164,8 +164,10 @@ class Run:
         # An exception in a finalizer, or in a callback of the loop, has nowhere else to go.
         if error is not None and error is self._error:
             return ""
-        # A coroutine of asyncio's that was never awaited, since its loop was cut off.
-        if isinstance(where, Coroutine) and isinstance(error, KeyError):
+        # A coroutine of asyncio's that was never awaited, a loop that was cut off at its end, and
+        # a loss that came beside what ended the loop: asyncio says so.
+        is_of_loop = "BaseEventLoop" in str(where) or "asyncio.run() shutdown" in str(where)
+        if (isinstance(where, Coroutine) and isinstance(error, KeyError)) or is_of_loop:
             return ""
         return f"{error!r} was printed: {where}"
 

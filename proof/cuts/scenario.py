@@ -277,7 +277,9 @@ def outer_lost(stage: Stage) -> str:
                 stage.steal("a")
                 stage.work("a")
         except Exception as error:
-            stage.wrong += [] if _is_cut(error) else [f"the inner block raised {error!r}"]
+            if _is_cut(error):
+                raise
+            stage.wrong.append(f"the inner block raised {error!r}")
         stage.steal("a")
         return stage.work("a")
 

@@ -15,7 +15,7 @@ from .point import Point
 TOO_LONG = 12.0
 #: What is about time has to show again, so many times, before it counts: machines are busy.
 AGAIN = 2
-TIMED = ("past its lease's end", "leaving took", "did not end")
+TIMED = ("past its lease's end", "leaving took", "did not end", "before the store's reply came")
 
 
 class Case(NamedTuple):
@@ -47,6 +47,8 @@ class Result(NamedTuple):
     outcome: str
     violations: list[str]
     net: str
+    #: Whether the cut took the place of an interrupt.
+    replaced_interrupt: bool = False
 
     def line(self) -> str:
         return json.dumps(self[1:]) + "\n"

@@ -19,10 +19,10 @@ from .acquire import take, take_async
 from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread
 from .lease import Lease
-from .release import give_back, release_now
+from .release import abandon, give_back, release
 from .renewal import Renewal
 from .request import TRIES
-from .steps import Call
+from .steps import Call, run
 from .tenure import Tenure
 from .watch import Watch
 
@@ -324,8 +324,13 @@ def _finish(tenure: Tenure, watch: Watch | None, error: BaseException | None) ->
 
     def finish() -> None:
         # The handler's outcome is the handler's: what goes wrong in here is only told.
-        with suppress(Exception):
-            release_now(tenure, outcome)
+        try:
+            run(release(tenure, outcome), tenure.store.clock)
+        except LeaseError:
+            # It was told. A store that does not answer has been asked often enough.
+            return
+        except Exception:
+            abandon(tenure, outcome)
 
     if has_hung or tenure.loss is not None:
         # What has hung once may hang again, where no time-out reaches: credentials, look-ups.

@@ -212,8 +212,10 @@ class ThreadInterruption:
         # The exception may arrive at any bytecode, also at one of these.
         try:
             self._disarm()
-        except LeaseInterrupt:
+        except LeaseInterrupt as stray:
             self._disarm()
+            if stray.owner not in ("", self._owner):
+                raise
 
     def _disarm(self) -> None:
         with self._lock:
@@ -293,9 +295,11 @@ class TaskInterruption:
         loop = self._loop()
         if loop is not None and not self._is_queued:
             self._is_queued = True
-            # A loop that is closed runs nothing any more.
-            with suppress(RuntimeError):
+            try:
                 loop.call_soon_threadsafe(self._cancel)
+            except Exception:
+                # A loop that is closed runs nothing any more; any other is asked again.
+                self._is_queued = False
         elif self._signal is not None:
             # What was queued the last time has not run: something blocks the loop.
             self._signal.send()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._clock import Clock
@@ -95,7 +96,9 @@ class Call:
         self._call = call
         self._answer: tuple[Any, BaseException | None] | None = None
         self._context = copy_context()
-        self.thread: threading.Thread | None = in_background(self._run, name)
+        # Whatever cuts the call off, somebody waits for it.
+        failed = partial(self._tell, None)
+        self.thread: threading.Thread | None = in_background(self._run, name, failed=failed)
 
     def then(self, clean_up: Callable[[], None]) -> Callable[[], None]:
         """Return what waits for the call's end, for another thread, and cleans up."""
@@ -120,11 +123,7 @@ class Call:
             raise
 
     def _run(self) -> None:
-        try:
-            self._tell(self._context.run(self._call), None)
-        except BaseException as raised:
-            # Whatever has cut that off, somebody waits for it.
-            self._tell(None, raised)
+        self._tell(self._context.run(self._call), None)
 
     def _tell(self, result: Any, error: BaseException | None) -> None:
         self._answer = result, error
