@@ -159,7 +159,8 @@ def _live(
         process.stdin.flush()
         return told()
 
-    with Quota(process.pid) as quota, process:
+    # The quota ends first: until it is waited for, nobody else has the process's number.
+    with process, Quota(process.pid) as quota:
         try:
             init, _ = told()
             quota.limit(share)
