@@ -653,9 +653,9 @@ class TestEnvironment:
             patch.setenv("SINGLETON_DISABLED", word)
             result = outcome(lock.acquire)
         plain = word.strip().lower()
-        assert isinstance(result, Lease) is (plain in ("true", "yes", "on"))
+        assert isinstance(result, Lease) is (plain in ("true", "yes", "on", "1"))
         assert bool(warned) is isinstance(result, Lease)
-        assert isinstance(result, LeaseHeldError) is (plain in ("false", "no", "off", ""))
+        assert isinstance(result, LeaseHeldError) is (plain in ("false", "no", "off", "0", ""))
         if isinstance(result, LeaseConfigError):
             assert "SINGLETON_DISABLED" in str(result)
 

@@ -77,8 +77,8 @@ def _variable(configuration: dict[str, Any], table: str) -> Finding:
     named = variables.get(TABLE)
     if named == table:
         return ok(TABLE, table)
-    if variables.get("SINGLETON_DISABLED", "").lower() == "true":
-        return problem(TABLE, "SINGLETON_DISABLED is true: it runs without leases", "remove it")
+    if variables.get("SINGLETON_DISABLED", "").strip().lower() in ("true", "yes", "on", "1"):
+        return problem(TABLE, "SINGLETON_DISABLED is on: it runs without leases", "remove it")
     if named is None:
         return warning(TABLE, "not set", f"set it to {table}, unless the code names the table")
     return problem(TABLE, f"it is {named}, another table", f"set it to {table}, or check that one")

@@ -53,6 +53,7 @@ from ._errors import (
     LeaseHeldError,
     LeaseInterrupt,
     LeaseLostError,
+    LeasesDisabledWarning,
     LeaseStoreError,
 )
 from ._events.event import LeaseEvent
@@ -81,6 +82,7 @@ __all__ = [
     "LeaseRecord",
     "LeaseStore",
     "LeaseStoreError",
+    "LeasesDisabledWarning",
     "Lock",
     "MemoryStore",
     "Observer",

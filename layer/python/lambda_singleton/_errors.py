@@ -72,6 +72,10 @@ class NoLeaseError(LeaseError, LookupError):
     """`current_lease()` was called where no lease is held."""
 
 
+class LeasesDisabledWarning(UserWarning):
+    """`SINGLETON_DISABLED` is on: what should have run one at a time ran without a lease."""
+
+
 class LeaseInterrupt(BaseException):
     """Raised inside a running handler whose lease is lost.
 

@@ -9,6 +9,9 @@ DISABLED = "SINGLETON_DISABLED"
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
+_WORDS = dict.fromkeys(("true", "yes", "on", "1"), True)
+_WORDS |= dict.fromkeys(("false", "no", "off", "0"), False)
+
 
 def is_on(switch: str) -> bool:
     """Read an environment variable that is true or false, and false if it is not set."""

@@ -131,6 +131,11 @@ class Hold:
             in_background(self._clean_up(), self.tenure.name)
         self.is_open = False
 
+    def look_now(self) -> None:
+        """Have its watch look at once, if it has one: for tests that turn the clock."""
+        if self._watch is not None:
+            self._watch.look_now()
+
     def take(self) -> Lease:
         """Take the lease. Raises any `LeaseError` of an acquisition; after all else, `abandon`."""
         _refuse_reentry(self.tenure)

@@ -76,6 +76,10 @@ class Watch:
         ended = self._renew.join(self._tenure.timeout)
         return self._tell_loss.join(self._tenure.timeout) and ended
 
+    def look_now(self) -> None:
+        """Look at once: its clock was turned, or its lease taken away."""
+        self._poke()
+
     def _poke(self) -> None:
         self._poked.set()
 
