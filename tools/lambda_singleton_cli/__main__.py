@@ -12,8 +12,8 @@ from io import TextIOWrapper
 from lambda_singleton._errors import LeaseError
 from lambda_singleton._stores.dynamodb import DynamoDBStore
 
+from .commands import completion, pause, release, resume, run, show, timeline, watch
 from .commands import list as list_command
-from .commands import release, show, timeline, watch
 from .notices import Once, warnings_to
 from .parser import parser
 from .place import table
@@ -24,7 +24,8 @@ from .terminal_text import message
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     root = parser()
-    options = root.parse_args(arguments)
+    given, words = _split(list(sys.argv[1:] if arguments is None else arguments))
+    options = root.parse_args(given, Namespace(words=words))
     if options.command == "demo":
         return _demo()
     for stream in (sys.stdout, sys.stderr):
@@ -47,7 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is said to `run`, and the words of the command that it is to run."""
+    if arguments[:1] != ["run"] or "--" not in arguments:
+        return arguments, []
+    end = arguments.index("--")
+    return arguments[:end], arguments[end + 1 :]
+
+
 def _run(options: Namespace) -> int:
+    if options.command == "completion":
+        return completion.run(options)
     if options.command == "timeline":
         return timeline.run(options)
     chosen = client(options)
@@ -58,6 +69,9 @@ def _run(options: Namespace) -> int:
         "show": show.run,
         "watch": watch.run,
         "release": release.run,
+        "pause": pause.run,
+        "resume": resume.run,
+        "run": run.run,
         "create-table": _create_table,
         "doctor": _doctor,
     }

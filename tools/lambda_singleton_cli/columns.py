@@ -44,7 +44,8 @@ class Grid(NamedTuple):
 def who(status: Status) -> str:
     """Say in a few words who holds the lease."""
     holder = status.holder
-    words = [holder.get("function") or holder.get("host"), holder.get("request_id", "")[:8]]
+    name = holder.get("function") or holder.get("host") or holder.get("paused_by")
+    words = [name, holder.get("request_id", "")[:8]]
     if "process" in holder:
         words.append(f"pid {holder['process']}")
     return terminal_text(" ".join(word for word in words if word)) or "somebody"

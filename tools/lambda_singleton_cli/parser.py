@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from lambda_singleton import __version__
@@ -10,6 +11,10 @@ from lambda_singleton._stores.table import TABLE
 
 from .status import State
 from .timeline.log import MOST_DECISIONS
+from .times import seconds_of
+
+#: A pause ends by itself after this at the latest, in seconds.
+_LONGEST_PAUSE = 30 * 86_400.0
 
 _STATES = "states:\n" + "\n".join(f"  {state:8} {state.meaning}" for state in State)
 
@@ -20,7 +25,8 @@ exit codes:
   2  usage error, or not a terminal where a question is asked
   3  there is no such lease
   4  the question was answered with no
-  5  doctor has found a problem"""
+  5  doctor has found a problem
+  75 somebody runs: pause has changed nothing. `run` has codes of its own"""
 
 _EXAMPLES = f"""\
 examples:
@@ -28,7 +34,9 @@ examples:
   lambda-singleton list                     all leases, sorted by name
   lambda-singleton show nightly-report      who has it, and where their logs are
   lambda-singleton watch                    what happens to all leases, live
-  lambda-singleton release nightly-report   force-release it (asks first)"""
+  lambda-singleton release nightly-report   force-release it (asks first)
+  lambda-singleton pause nightly-report --for 2h          nobody runs meanwhile
+  lambda-singleton run nightly-report -- ./report.sh      a command, one at a time"""
 
 _LIST = f"""\
 {_STATES}
@@ -38,7 +46,7 @@ fewer columns; a pipe gets all of them. Rows that are not leases are ignored.
 
 examples:
   lambda-singleton list
-  lambda-singleton list --table leases | grep -v free
+  lambda-singleton list 'tenant-sync#*' --state held --state dead
   lambda-singleton list --json | jq -r '.[] | select(.state == "dead") | .name'"""
 
 _SHOW = f"""\
@@ -88,6 +96,52 @@ examples:
 
 Exits with 3 if there is no such lease, and with 4 if the answer was no."""
 
+_PAUSE = """\
+It is taken by you, and nobody renews it: after that time it is free again. Those
+who are refused meanwhile have "reason": "paused" in their skip or error. If
+somebody runs, nothing is changed: wait for their end with --wait. A second
+pause moves the end on.
+
+examples:
+  lambda-singleton pause nightly-report --for 2h
+  lambda-singleton pause 'tenant-sync#a41' --for 15min --wait 10min
+
+Exits with 75 if somebody runs."""
+
+_RESUME = """\
+This ends a pause and nothing else: what a handler holds stays with it.
+
+examples:
+  lambda-singleton resume nightly-report
+
+Exits with 3 if there is no such lease."""
+
+_RUN = """\
+The command finds SINGLETON_TOKEN and SINGLETON_LEASE in its environment. SIGHUP,
+SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 are passed on to it and to what it
+has started; after SIGTERM it gets --grace to end. Its lease is renewed; if it is
+lost, the command gets SIGTERM, and SIGKILL a tenth of --duration later (1 s at
+most), before anybody else may start. What it leaves running in its process group
+is ended as well, and then the lease is released.
+
+exit codes:
+  75   somebody else has the lease (0 with --on-held skip)
+  70   the lease was lost, and the command was stopped
+  69   no answer from the store
+  78   something to configure: the message says what
+  127  there is no such command; 126: it cannot be executed
+  128 + N if signal N has ended it; all others are the command's own
+
+examples:
+  lambda-singleton run nightly-report -- ./report.sh --all
+  lambda-singleton run deploy --wait 10min --duration 30 -- make deploy
+  0 3 * * *  lambda-singleton run backup --on-held skip --min-hold 5min -- backup.sh"""
+
+_COMPLETION = """\
+examples:
+  source <(lambda-singleton completion bash)
+  lambda-singleton completion fish > ~/.config/fish/completions/lambda-singleton.fish"""
+
 _DOCTOR = """\
 Asks AWS about the table, about you and your clock, and about functions that
 take leases. Nothing is changed: UpdateItem is tried with a condition that is
@@ -118,23 +172,23 @@ examples:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser; `options.command` is the command's name."""
+    return parsers()[0]
+
+
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser, and those of its commands by their names."""
     root = argparse.ArgumentParser(
         prog="lambda-singleton",
-        description="Look at leases in DynamoDB, and free them.",
+        description="Look at leases in DynamoDB, free them, and run commands under them.",
         epilog=f"{_EXAMPLES}\n\n{_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     root.add_argument("--version", action="version", version=f"lambda-singleton {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    store = argparse.ArgumentParser(add_help=False)
-    store.add_argument("--table", metavar="NAME", help=f"the table of leases (default: ${TABLE})")
-    store.add_argument("--json", action="store_true", help="answer in JSON, for machines")
-    store.add_argument("--region", metavar="NAME", help="the Region (default: as with `aws`)")
-    store.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
-    store.add_argument("--endpoint-url", metavar="URL", help="another DynamoDB than AWS's")
+    known: dict[str, argparse.ArgumentParser] = {}
 
     def add(name: str, does: str, epilog: str = "", **more: Any) -> argparse.ArgumentParser:
-        return commands.add_parser(
+        known[name] = commands.add_parser(
             name,
             help=does,
             description=f"{does[0].upper()}{does[1:]}.",
@@ -142,8 +196,41 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **more,
         )
+        return known[name]
 
-    add("list", "list all leases", _LIST, parents=[store])
+    place = _place()
+    store = argparse.ArgumentParser(add_help=False, parents=[place])
+    store.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+    _add_looks(add, store)
+    _add_changes(add, store)
+    _add_run(add, place)
+    _add_the_rest(add, store)
+    return root, known
+
+
+Add = Callable[..., argparse.ArgumentParser]
+
+
+def _place() -> argparse.ArgumentParser:
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--table", metavar="NAME", help=f"the table of leases (default: ${TABLE})")
+    place.add_argument("--region", metavar="NAME", help="the Region (default: as with `aws`)")
+    place.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config")
+    place.add_argument("--endpoint-url", metavar="URL", help="another DynamoDB than AWS's")
+    return place
+
+
+def _add_looks(add: Add, store: argparse.ArgumentParser) -> None:
+    list_ = add("list", "list all leases", _LIST, parents=[store])
+    list_.add_argument(
+        "names", metavar="NAME", nargs="*", help="only these; * stands for any text (default: all)"
+    )
+    list_.add_argument(
+        "--state",
+        action="append",
+        choices=[state.value for state in State],
+        help="only leases in this state; may be given several times",
+    )
     show = add("show", "tell all about one lease", _SHOW, parents=[store])
     show.add_argument("name", metavar="NAME", help="the lease's full name")
     watch = add("watch", "show leases live, and what happens to them", _WATCH, parents=[store])
@@ -155,9 +242,62 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="the time from one look to the next (default: 1)",
     )
+
+
+def _add_changes(add: Add, store: argparse.ArgumentParser) -> None:
     release = add("release", "free a lease by force", _RELEASE, parents=[store])
     release.add_argument("name", metavar="NAME", help="the lease's full name")
     release.add_argument("--yes", action="store_true", help="do not ask")
+    pause = add("pause", "let nobody run for some time", _PAUSE, parents=[store])
+    pause.add_argument("name", metavar="NAME", help="the lease's full name")
+    pause.add_argument(
+        "--for",
+        dest="length",
+        metavar="TIME",
+        type=_window,
+        required=True,
+        help="how long: 90s, 15min, 2h, 3d",
+    )
+    pause.add_argument("--by", metavar="TEXT", help="who pauses it (default: user@host)")
+    pause.add_argument(
+        "--wait", metavar="TIME", type=seconds_of, default=0.0, help="wait so long for a run's end"
+    )
+    resume = add("resume", "end a pause", _RESUME, parents=[store])
+    resume.add_argument("name", metavar="NAME", help="the lease's full name")
+
+
+def _add_run(add: Add, place: argparse.ArgumentParser) -> None:
+    run = add(
+        "run",
+        "run a command under a lease",
+        _RUN,
+        parents=[place],
+        usage="lambda-singleton run NAME [options] -- COMMAND ...",
+    )
+    run.add_argument("name", metavar="NAME", help="the lease's full name")
+    times = {
+        "duration": (60.0, "a crash blocks the lease for so long; it is renewed at a third of it"),
+        "wait": (0.0, "wait so long for a lease that is held"),
+        "min-hold": (0.0, "nobody may run it again within this time of its start"),
+        "grace": (10.0, "what the command gets to end after SIGTERM"),
+    }
+    for name, (default, does) in times.items():
+        run.add_argument(
+            f"--{name}",
+            metavar="TIME",
+            type=seconds_of,
+            default=default,
+            help=f"{does} (default: {default:g}s)",
+        )
+    run.add_argument(
+        "--on-held",
+        choices=("fail", "skip"),
+        default="fail",
+        help="what to do if somebody else has it: exit with 75 (default) or with 0",
+    )
+
+
+def _add_the_rest(add: Add, store: argparse.ArgumentParser) -> None:
     doctor = add("doctor", "say what is wrong with the set-up on AWS", _DOCTOR, parents=[store])
     doctor.add_argument(
         "--function",
@@ -178,8 +318,16 @@ def parser() -> argparse.ArgumentParser:
         default="timeline.html",
         help="where to write the page (default: timeline.html)",
     )
+    completion = add("completion", "print a shell's completion of all this", _COMPLETION)
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
     add("demo", "watch handlers take, lose and take over leases")
-    return root
+
+
+def _window(text: str) -> float:
+    length = seconds_of(text)
+    if not 1 <= length <= _LONGEST_PAUSE:
+        raise argparse.ArgumentTypeError(f"must be from 1s to 30d, not {text}")
+    return length
 
 
 def _interval(text: str) -> float:

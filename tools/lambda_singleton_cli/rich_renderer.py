@@ -21,6 +21,7 @@ _STATES = {
     State.ENDING: "yellow",
     State.DEAD: "bold red",
     State.RESTING: "cyan",
+    State.PAUSED: "magenta",
     State.FREE: "dim",
 }
 _KINDS = {

@@ -22,6 +22,7 @@ class State(StrEnum):
     ENDING = "ending"
     DEAD = "dead"
     RESTING = "resting"
+    PAUSED = "paused"
     FREE = "free"
 
     @property
@@ -35,6 +36,7 @@ _MEANINGS = {
     State.ENDING: "its time is over, but clocks may differ: nobody may take it yet",
     State.DEAD: "neither renewed nor released: the next caller takes it over",
     State.RESTING: "nobody has it, but nobody may take it yet: a minimum hold",
+    State.PAUSED: "an operator has it, so that nobody runs: a maintenance window",
     State.FREE: "nobody has it: the next caller takes it",
 }
 
@@ -59,8 +61,11 @@ class Status:
         if self.record.owner is None:
             return State.RESTING if end is not None and milliseconds(end) > now else State.FREE
         if end is None or milliseconds(end) > now:
-            return State.HELD
+            return State.PAUSED if self.record.is_paused else State.HELD
         is_dead = milliseconds(end) <= now - milliseconds(self.clock_skew)
+        if is_dead and self.record.is_paused:
+            # Nobody has died with it.
+            return State.FREE
         return State.DEAD if is_dead else State.ENDING
 
     @property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import re
+
 from lambda_singleton._clock import utc
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -43,3 +46,12 @@ def at_a_glance(moment: float, now: float) -> str:
     """Write the time of day, or the day if it was another one."""
     day, time = utc(moment)[:10], utc(moment)[11:19]
     return time if day == utc(now)[:10] else day
+
+
+def seconds_of(text: str) -> float:
+    """Read a length of time such as `90`, `90s`, `15min` or `2h`, and return it in seconds."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(s|m|min|h|d|)", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time: write 90s, 15min or 2h")
+    number, unit = found.groups()
+    return float(number) * {"": 1, "s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}[unit]

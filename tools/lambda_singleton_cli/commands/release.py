@@ -34,6 +34,9 @@ A release by force lets the next caller in while this holder may still be at wor
     State.DEAD: """
 Nobody has to release it: the next caller takes it over by itself. A release raises
 the token.""",
+    State.PAUSED: """
+An operator has it, so that nobody runs. `lambda-singleton resume` ends that without
+raising the token.""",
     State.RESTING: """
 A release ends the minimum hold: the next caller may run at once.""",
 }

@@ -57,7 +57,7 @@ def holder(status: Status) -> Iterator[Fact]:
     label = "holder" if status.record.owner is not None else "was held by"
     version = known.get("version")
     words = [
-        known.get("function") or known.get("host") or "unknown holder",
+        known.get("function") or known.get("host") or known.get("paused_by") or "unknown holder",
         version and f"version {version}",
         "process" in known and f"process {known['process']}",
         "region" in known and f"in {known['region']}",

@@ -14,6 +14,7 @@ HOLDER_FACTS = (
     "region",
     "host",
     "process",
+    "paused_by",
     "acquired_at",
 )
 RUN_FACTS = ("started", "ended", "outcome")
@@ -23,6 +24,10 @@ LONGEST_FACT = 512
 
 #: What an owner's id may have, in signs.
 LONGEST_OWNER = 255
+
+
+#: How the owner of a maintenance window begins: an operator who has the lease so that nobody runs.
+PAUSE = "paused-"
 
 
 class LeaseRecord(NamedTuple):
@@ -45,3 +50,8 @@ class LeaseRecord(NamedTuple):
     tickets: int = 0
     served: int = 0
     taken_from: str | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has it, so that nobody runs."""
+        return self.owner is not None and self.owner.startswith(PAUSE)
