@@ -1301,7 +1301,7 @@ class TestWhatGoesWrong:
         "arguments",
         [
             ["show"],
-            ["list", "ledger"],
+            ["list", "--state", "lost"],
             ["watch", "--interval", "0"],
             ["watch", "--interval", "nan"],
             ["watch", "--interval", "soon"],
@@ -1425,3 +1425,31 @@ def test_the_package_does_without_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert shown.stdout == "[]\n"
+
+
+class TestCompletion:
+    @pytest.mark.parametrize(
+        ("line", "offered"),
+        [
+            ("lambda-singleton pa", ["pause"]),
+            ("lambda-singleton pause --f", ["--for"]),
+            ("lambda-singleton run job --on", ["--on-held"]),
+        ],
+    )
+    def test_in_bash(self, line: str, offered: list[str]) -> None:
+        script = at_a_pipe("completion", "bash").stdout
+        words = " ".join(f"'{word}'" for word in line.split(" "))
+        ask = f"COMP_WORDS=({words}); COMP_CWORD={line.count(' ')}; _lambda_singleton"
+        shown = subprocess.run(
+            ["bash", "-c", f'{script}\n{ask}; echo "${{COMPREPLY[@]}}"'],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert shown.stdout.split() == offered
+
+    def test_every_command_and_its_options_in_each_shell(self) -> None:
+        for shell in ("bash", "zsh", "fish"):
+            script = at_a_pipe("completion", shell).stdout
+            for word in ("list", "watch", "resume", "run", "doctor", "interval", "min-hold"):
+                assert word in script

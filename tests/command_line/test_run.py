@@ -274,10 +274,11 @@ def test_without_its_supervisor_the_command_ends_as_well(
 
 
 def test_a_long_command_keeps_its_lease(run: Run, row: Row) -> None:
-    command = run("--duration", "1", script="echo $$ >> {pids}; sleep 4; exit 5").started()
-    first = row().expires_at
+    command = run("--duration", "6", script="echo $$ >> {pids}; sleep 10; exit 5").started()
+    first = row()
+    command.until(lambda: row().expires_at != first.expires_at)
+    assert row().owner == first.owner
     assert command.end() == 5
-    assert first is not None
     assert row().owner is None
 
 

@@ -26,7 +26,7 @@ exit codes:
   3  there is no such lease
   4  the question was answered with no
   5  doctor has found a problem
-  75 somebody runs: pause has changed nothing. `run` has codes of its own"""
+  75 somebody runs: nothing was changed; `run` has codes of its own"""
 
 _EXAMPLES = f"""\
 examples:
@@ -35,8 +35,8 @@ examples:
   lambda-singleton show nightly-report      who has it, and where their logs are
   lambda-singleton watch                    what happens to all leases, live
   lambda-singleton release nightly-report   force-release it (asks first)
-  lambda-singleton pause nightly-report --for 2h          nobody runs meanwhile
-  lambda-singleton run nightly-report -- ./report.sh      a command, one at a time"""
+  lambda-singleton pause nightly-report --for 2h       nobody runs meanwhile
+  lambda-singleton run nightly-report -- ./report.sh   a command, one at a time"""
 
 _LIST = f"""\
 {_STATES}
@@ -135,7 +135,7 @@ exit codes:
 examples:
   lambda-singleton run nightly-report -- ./report.sh --all
   lambda-singleton run deploy --wait 10min --duration 30 -- make deploy
-  0 3 * * *  lambda-singleton run backup --on-held skip --min-hold 5min -- backup.sh"""
+  lambda-singleton run backup --on-held skip --min-hold 5min -- backup.sh"""
 
 _COMPLETION = """\
 examples:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 LossReason = Literal["stolen", "expired"]
-RefusalReason = Literal["held", "resting"]
+RefusalReason = Literal["held", "resting", "paused"]
 
 
 class LeaseError(Exception):
@@ -16,7 +16,8 @@ class LeaseError(Exception):
 class LeaseHeldError(LeaseError):
     """Somebody else holds the lease, or it rests.
 
-    `reason` is "held", or "resting" if the last holder has released it within its minimum hold.
+    `reason` is "held", "resting" if the last holder has released it within its minimum hold, or
+    "paused" if an operator has it, so that nobody runs: `holder["paused_by"]` says who.
     `holder` describes them and `held_until` is the end of their lease in epoch seconds; both are
     None when the store did not tell. `retry_after` is the number of seconds until a first try can
     succeed if they do not renew.

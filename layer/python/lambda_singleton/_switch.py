@@ -7,8 +7,6 @@ from ._errors import LeaseConfigError
 #: Handlers run without a lease.
 DISABLED = "SINGLETON_DISABLED"
 
-_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
 _WORDS = dict.fromkeys(("true", "yes", "on", "1"), True)
 _WORDS |= dict.fromkeys(("false", "no", "off", "0"), False)
 

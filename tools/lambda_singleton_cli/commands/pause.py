@@ -33,8 +33,9 @@ def run(options: Namespace, store: LeaseStore) -> int:
     give_up_at = store.clock.monotonic() + options.wait
     while True:
         reply = _try(options, store)
-        if reply.applied and reply.record is not None:
-            return _tell(options, Status.of(reply.record, store))
+        # A store leaves out the row of a renewal.
+        if reply.applied and (record := reply.record or store.get(options.name)) is not None:
+            return _tell(options, Status.of(record, store))
         if reply.record is not None and _status(reply.record, store).state is State.PAUSED:
             return _refuse(f"{_window(reply.record)} already: resume it first to shorten that")
         if store.clock.monotonic() >= give_up_at:

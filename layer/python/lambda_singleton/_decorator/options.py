@@ -25,7 +25,8 @@ class SkippedLease(TypedDict):
 class Skipped(TypedDict):
     """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`.
 
-    `reason` is "held", or "resting" if the last run has ended within its minimum hold.
+    `reason` is "held", "resting" if the last run has ended within its minimum hold, or "paused" if
+    an operator has the lease.
     """
 
     status: Literal["skipped"]

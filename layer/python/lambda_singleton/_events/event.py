@@ -27,7 +27,8 @@ class LeaseEvent(NamedTuple):
     - "waiting": `holder` has it, at least until `held_until` if they renew no more; `reason` as of
       "skipped".
     - "skipped": the handler does not run, since `holder` has the lease until `held_until`; with the
-      `reason` "resting" since that one's minimum hold lasts until then.
+      `reason` "resting" since that one's minimum hold lasts until then, "paused" if it is an
+      operator.
     - "failed": the handler does not run, because of `error`.
     - "renewed": until `until`.
     - "renewal_failed": because of `error`. It is tried again while the lease lasts.

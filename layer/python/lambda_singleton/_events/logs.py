@@ -67,6 +67,8 @@ def _holder(event: LeaseEvent) -> str:
     who = in_words(event.holder or {})
     # In its minimum hold nobody has it.
     how = f"rests{until}, last held" if event.reason == "resting" else f"is held{until}"
+    if event.reason == "paused":
+        how, who = f"is paused{until}", fact((event.holder or {}).get("paused_by", "somebody"))
     return how + (f" by {who}" if who else "")
 
 

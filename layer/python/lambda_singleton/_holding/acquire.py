@@ -11,6 +11,7 @@ from .._errors import (
     LeaseHeldError,
     LeaseLostError,
     LeaseStoreError,
+    RefusalReason,
 )
 from .._events.event import LeaseEvent
 from .._events.logger import logger
@@ -20,7 +21,7 @@ from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._protocol.term import Term
 from .._protocol.waiting import Waiting
-from .._text import in_words, quoted
+from .._text import fact, in_words, quoted
 from .release import give_back, release
 from .request import Answer, request
 from .steps import Pause, Steps, run, run_async
@@ -171,7 +172,7 @@ def _look(tenure: Tenure, waiting: Waiting) -> Steps[None]:
 def _tell_of_waiting(tenure: Tenure, record: LeaseRecord | None) -> None:
     holder = None if record is None else record.holder
     held_until = None if record is None else record.expires_at
-    rests = record is not None and record.owner is None
+    why = "held" if record is None else _why(record)
     tell(
         LeaseEvent(
             "waiting",
@@ -179,7 +180,7 @@ def _tell_of_waiting(tenure: Tenure, record: LeaseRecord | None) -> None:
             tenure.store.clock.time(),
             holder=holder,
             held_until=held_until,
-            reason="resting" if rests else None,
+            reason=None if why == "held" else why,
         )
     )
 
@@ -198,16 +199,24 @@ def _held(name: str, record: LeaseRecord | None, store: LeaseStore) -> LeaseHeld
         return LeaseHeldError(f"lease {quoted(name)} is held", name=name)
     who = in_words(record.holder or {})
     until = "" if record.expires_at is None else f" until {utc(record.expires_at)}"
-    is_resting = record.owner is None
-    how = f"rests{until}, last held" if is_resting else f"is held{until}"
+    reason = _why(record)
+    how = f"rests{until}, last held" if reason == "resting" else f"is {reason}{until}"
+    if reason == "paused":
+        who = fact((record.holder or {}).get("paused_by", "somebody"))
     return LeaseHeldError(
         f"lease {quoted(name)} {how}" + (f" by {who}" if who else ""),
         name=name,
-        reason="resting" if is_resting else "held",
+        reason=reason,
         holder=None if record.holder is None else dict(record.holder),
         held_until=record.expires_at,
         retry_after=_free_in(record, store),
     )
+
+
+def _why(record: LeaseRecord) -> RefusalReason:
+    if record.owner is None:
+        return "resting"
+    return "paused" if record.is_paused else "held"
 
 
 def _free_in(record: LeaseRecord, store: LeaseStore) -> float | None:

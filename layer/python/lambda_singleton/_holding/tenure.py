@@ -13,7 +13,7 @@ from .._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossRea
 from .._events.event import Kind, LeaseEvent
 from .._events.observers import tell
 from .._protocol.operations import Acquire, Release, Renew
-from .._protocol.record import LeaseRecord
+from .._protocol.record import LeaseRecord, is_pause
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
 from .._text import quoted
@@ -162,6 +162,9 @@ class Tenure:
         """Believe that it is held, until the end that was asked for."""
         # A second try after a lost reply finds what the first one has written.
         self.taken_from = None if record.taken_from == record.owner else record.taken_from
+        if is_pause(self.taken_from):
+            # It has ended in time: nobody has died.
+            self.taken_from = None
         self.token = record.token
         self.extend(answer.sent, self.term.expiry(answer.sent.wall))
         self._become("held", before=("taking",))

@@ -30,6 +30,11 @@ LONGEST_OWNER = 255
 PAUSE = "paused-"
 
 
+def is_pause(owner: str | None) -> bool:
+    """Say whether that owner is an operator, and no holder that could die."""
+    return owner is not None and owner.startswith(PAUSE)
+
+
 class LeaseRecord(NamedTuple):
     """A row of the table, decoded. Times are epoch seconds, lengths are seconds.
 
@@ -54,4 +59,4 @@ class LeaseRecord(NamedTuple):
     @property
     def is_paused(self) -> bool:
         """Whether an operator has it, so that nobody runs."""
-        return self.owner is not None and self.owner.startswith(PAUSE)
+        return is_pause(self.owner)
