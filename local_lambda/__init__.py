@@ -1,11 +1,12 @@
-"""A local Lambda and a local DynamoDB, for the tests and the demo. Nothing of it is shipped.
+"""The local Lambda and DynamoDB of this checkout, for the tests and the demo.
 
-Handlers run under AWS's own runtime client, `awslambdaric`, one process for each concurrent
-execution environment, with the kill at the deadline and the freeze between invocations.
+What users have of it is `lambda_singleton_local`; here are the checkout's own engine, samples,
+stack and TLS.
 """
 
+from lambda_singleton_local import Environment, Outcome, Running
+
 from .engine import Engine, EngineError
-from .environment import Environment, Outcome
-from .function import Function, Running
+from .function import Function
 
 __all__ = ["Engine", "EngineError", "Environment", "Function", "Outcome", "Running"]

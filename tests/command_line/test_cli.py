@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -1441,7 +1442,7 @@ class TestCompletion:
         words = " ".join(f"'{word}'" for word in line.split(" "))
         ask = f"COMP_WORDS=({words}); COMP_CWORD={line.count(' ')}; _lambda_singleton"
         shown = subprocess.run(
-            ["bash", "-c", f'{script}\n{ask}; echo "${{COMPREPLY[@]}}"'],
+            [str(shutil.which("bash")), "-c", f'{script}\n{ask}; echo "${{COMPREPLY[@]}}"'],
             capture_output=True,
             text=True,
             check=True,

@@ -20,6 +20,7 @@ from lambda_singleton_cli.__main__ import main
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 COMMAND = ROOT / "tools" / "lambda_singleton_cli"
+LOCAL = ROOT / "tools" / "lambda_singleton_local"
 TESTKIT = ROOT / "tools" / "lambda_singleton_testkit"
 #: What a function unpacks in INIT (bytes).
 MOST_ZIPPED = 50 * 1024
@@ -84,7 +85,7 @@ def test_the_wheel_is_the_layers_package_the_command_and_the_testkit(wheel: Path
         requirements = re.findall(r"Requires-Dist: (.*)", archive.read(metadata).decode())
     shipped = {
         str(path.relative_to(package.parent))
-        for package in (PACKAGE, COMMAND, TESTKIT)
+        for package in (PACKAGE, COMMAND, LOCAL, TESTKIT)
         for path in package.rglob("*.*")
         if path.is_file() and "__pycache__" not in path.parts
     }
@@ -93,6 +94,9 @@ def test_the_wheel_is_the_layers_package_the_command_and_the_testkit(wheel: Path
         "boto3>=1.26.164; extra == 'boto3'",
         "boto3>=1.26.164; extra == 'cli'",
         "rich>=13; extra == 'cli'",
+        "awslambdaric>=3; extra == 'local'",
+        "boto3>=1.26.164; extra == 'local'",
+        "ministack>=1.5.33; extra == 'local'",
     ]
 
 

@@ -59,6 +59,11 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _run(options: Namespace) -> int:
     if options.command == "completion":
         return completion.run(options)
+    if options.command == "local":
+        # Its extra has what other commands do without.
+        from .commands import local
+
+        return local.run(options)
     if options.command == "timeline":
         return timeline.run(options)
     chosen = client(options)

@@ -16,6 +16,9 @@ from .times import seconds_of
 #: A pause ends by itself after this at the latest, in seconds.
 _LONGEST_PAUSE = 30 * 86_400.0
 
+#: Each invocation is a process.
+_MOST_INVOCATIONS = 64
+
 _STATES = "states:\n" + "\n".join(f"  {state:8} {state.meaning}" for state in State)
 
 _CODES = """\
@@ -136,6 +139,16 @@ examples:
   lambda-singleton run nightly-report -- ./report.sh --all
   lambda-singleton run deploy --wait 10min --duration 30 -- make deploy
   lambda-singleton run backup --on-held skip --min-hold 5min -- backup.sh"""
+
+_LOCAL = """\
+Each invocation has its process, under AWS's runtime client, with a kill at the
+deadline, and a DynamoDB engine on this machine. Nothing of it reaches AWS. It
+needs `pip install 'lambda-singleton[local]'`.
+
+examples:
+  lambda-singleton local nightly_report.handler --event event.json
+  lambda-singleton local nightly_report.handler --event event.json -n 8
+  lambda-singleton local app.handler --event event.json -n 4 --kill 1 --timeline page.html"""
 
 _COMPLETION = """\
 examples:
@@ -318,9 +331,34 @@ def _add_the_rest(add: Add, store: argparse.ArgumentParser) -> None:
         default="timeline.html",
         help="where to write the page (default: timeline.html)",
     )
+    _add_local(add)
     completion = add("completion", "print a shell's completion of all this", _COMPLETION)
     completion.add_argument("shell", choices=("bash", "zsh", "fish"), help="for which shell")
     add("demo", "watch handlers take, lose and take over leases")
+
+
+def _add_local(add: Add) -> None:
+    local = add("local", "run a handler of yours on this machine, several at a time", _LOCAL)
+    local.add_argument("handler", metavar="MODULE.HANDLER", help="as in the function's settings")
+    local.add_argument("--event", metavar="FILE", help="the event, in JSON (default: {})")
+    local.add_argument(
+        "-n", "--invocations", metavar="N", type=_count, default=1, help="so many at a time"
+    )
+    local.add_argument("--folder", metavar="PATH", default=".", help="where the module is")
+    local.add_argument(
+        "--timeout", metavar="TIME", type=seconds_of, default=60.0, help="the function's timeout"
+    )
+    local.add_argument(
+        "--kill", metavar="N", type=_count, default=0, help="kill N of those that hold a lease"
+    )
+    local.add_argument("--timeline", metavar="PAGE", help="draw what happened as a page")
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= _MOST_INVOCATIONS:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {_MOST_INVOCATIONS}, not {text}")
+    return count
 
 
 def _window(text: str) -> float:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lambda_singleton
+
 from .runtime_api import Request, RuntimeApi
 
-ROOT = Path(__file__).resolve().parent.parent
-TASK_ROOT = ROOT / "src"
-LAYER = ROOT / "layer" / "python"
+#: Where this package is, as a layer's would be.
+LAYER = Path(lambda_singleton.__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Environment:
         name: str,
         timeout: float,
         variables: Mapping[str, str],
-        task_root: Path = TASK_ROOT,
+        task_root: Path,
         managed: bool = False,
     ) -> None:
         self.id = uuid.uuid4().hex
@@ -70,7 +71,7 @@ class Environment:
         self._managed = managed
         self._frozen = False
         self._api = RuntimeApi()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "awslambdaric", handler],
             cwd=task_root,
             env=self._lambda_variables(handler, task_root) | dict(variables),
