@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from lambda_singleton import (
     Lease,
@@ -528,6 +529,50 @@ class TestKeys:
         with pytest.raises(LeaseConfigError):
             held(event, key)
         assert store.sent == []
+
+    @pytest.mark.parametrize(
+        ("event", "found"),
+        [
+            ({}, "the event is empty"),
+            ({"id": "secret", "Detail": {}}, "the event has 'id', 'Detail'"),
+            (
+                {"detail": {"tenant_id": "secret", "a b": 1}},
+                "its 'detail' has 'tenant_id' and 1 more",
+            ),
+            ({"detail": ["secret"]}, "its 'detail' is of type list"),
+            ({"detail": {"tenant": None}}, "its 'tenant' is of type NoneType"),
+            ("secret", "the event is of type str"),
+            (dict.fromkeys("abcdefghij", "secret"), "'g', 'h' and 2 more"),
+            ({"s" * 100: 1}, "the event has 's"),
+        ],
+    )
+    def test_one_that_is_not_found_says_what_is_there(
+        self, held: Callable[..., str], event: object, found: str
+    ) -> None:
+        with pytest.raises(LeaseConfigError, match="is not in this event: ") as refusal:
+            held(event, "detail.tenant")
+        assert found in str(refusal.value)
+        assert "secret" not in str(refusal.value)
+        assert len(str(refusal.value)) < 300
+
+    def test_of_a_pydantic_model(self, held: Callable[..., str]) -> None:
+        class Detail(BaseModel):
+            tenant: str | None
+            since: date
+
+        class Event(BaseModel):
+            detail_type: str = Field(alias="detail-type")
+            detail: Detail
+
+        detail = {"tenant": "north", "since": "2027-01-15"}
+        event = Event.model_validate({"detail-type": "Sync", "detail": detail})
+        assert held(event, "detail.tenant") == "sync#north"
+        assert held(event, "detail.since") == "sync#2027-01-15"
+        assert held(event, '"detail-type"') == "sync#Sync"
+        assert held(event, lambda event, context: event.detail.tenant) == "sync#north"
+        event.detail.tenant = None
+        with pytest.raises(LeaseConfigError, match="its 'tenant' is of type NoneType"):
+            held(event, "detail.tenant")
 
     def test_an_expression_needs_jmespath(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "jmespath", None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from ._errors import LeaseConfigError
 from ._protocol.name import check_name
 from ._text import quoted
+
+#: What is told of an event that lacks a key: so many of its names, so much of each.
+_MOST_NAMES, _LONGEST_NAME = 8, 40
 
 Key = str | Callable[[Any, Any], object]
 
@@ -36,6 +39,11 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
                 f"the key {key!r} of lease {quoted(base)} could not be computed from the event:"
                 f" {type(error).__name__}"
             ) from (error if callable(key) else None)
+        if value is None and isinstance(key, str):
+            raise LeaseConfigError(
+                f"the key {key!r} of lease {quoted(base)} is not in this event:"
+                f" {_found(key, event)}"
+            )
         # The first '#' ends the name, so that no key can reach another lease.
         return check_name(f"{base}#" + _scalar(base, key, value))
 
@@ -56,7 +64,29 @@ def _search(expression: str) -> Callable[[Any, Any], object]:
     except Exception as error:
         raise LeaseConfigError(f"key {expression!r} is no JMESPath expression: {error}") from error
 
-    return lambda event, context: compiled.search(event)
+    return lambda event, context: compiled.search(_as_mapping(event))
+
+
+def _as_mapping(event: Any) -> Any:
+    # A Pydantic model, such as a parser has made: with the names that the event came with.
+    dump = getattr(event, "model_dump", None)
+    return event if dump is None else dump(mode="json", by_alias=True)
+
+
+def _found(expression: str, event: Any) -> str:
+    """Say how far a key leads, and what is there: names only, since values are nobody else's."""
+    value, where = _as_mapping(event), "the event"
+    for step in expression.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            break
+        value, where = value[step], f"its {quoted(step)}"
+    if not isinstance(value, Mapping):
+        return f"{where} is of type {type(value).__name__}"
+    names = [name for name in value if isinstance(name, str) and name.isidentifier()]
+    shown = ", ".join(quoted(name, _LONGEST_NAME) for name in names[:_MOST_NAMES])
+    left = len(value) - len(names[:_MOST_NAMES])
+    more = f"{' and' if shown else ''} {left} more" if left else ""
+    return f"{where} has {shown}{more}".rstrip() if value else f"{where} is empty"
 
 
 def _scalar(name: str, key: Key, value: object) -> str:
