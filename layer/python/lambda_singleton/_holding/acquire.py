@@ -19,7 +19,7 @@ from .._events.observers import prepare, tell
 from .._protocol.operations import Acquire, TakeTicket
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
-from .._protocol.term import Term
+from .._protocol.term import REQUEST_TIMEOUT, Term
 from .._protocol.waiting import Waiting
 from .._text import fact, in_words, quoted
 from .release import give_back, release
@@ -161,6 +161,9 @@ def _take_ticket(tenure: Tenure, waiting: Waiting) -> Steps[None]:
 
 
 def _look(tenure: Tenure, waiting: Waiting) -> Steps[None]:
+    # One that hangs must not outlast the invocation.
+    if tenure.term.time_left(tenure.store.clock.time()) < REQUEST_TIMEOUT:
+        return
     try:
         record = yield partial(tenure.store.get, tenure.name)
     except LeaseStoreError as error:
