@@ -423,8 +423,13 @@ class TestCutReplies:
         retries: Any = {"mode": "legacy", "total_max_attempts": 1}
         client = boto3.client("dynamodb", config=Config(read_timeout=1, retries=retries))
         self.cut_once(proxy)
-        Lock(name, 30, store=DynamoDBStore(table, client=client)).acquire()
-        assert len(proxy.requests) == 2
+        lease = Lock(name, 30, store=DynamoDBStore(table, client=client)).acquire()
+        self.cut_once(proxy)
+        lease.renew()
+        self.cut_once(proxy)
+        lease.release()
+        assert not lease.lost
+        assert len(proxy.requests) == 6
 
     def test_of_a_refusal(self, proxy: Proxy, table: str, name: str) -> None:
         lock = Lock(name, 30, store=DynamoDBStore(table))
