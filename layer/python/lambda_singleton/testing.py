@@ -64,7 +64,7 @@ class FakeContext:
     def __init__(
         self, seconds: float = 60, request_id: str | None = None, *, clock: Clock = time
     ) -> None:
-        self.aws_request_id = request_id or str(uuid4())
+        self.aws_request_id: str = request_id or str(uuid4())
         self._clock = clock
         self._ends = clock.monotonic() + seconds
 
