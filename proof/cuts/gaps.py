@@ -22,6 +22,10 @@ def _begins(point: Point | None, *functions: str) -> bool:
     return point is not None and point.first and point.function.endswith(functions)
 
 
+def _raises_interrupt(point: Point | None) -> bool:
+    return point is not None and point.function.endswith("raise_if_due")
+
+
 GAPS: tuple[Gap, ...] = (
     Gap(
         "the first line of __exit__ or __aexit__",
@@ -39,7 +43,10 @@ GAPS: tuple[Gap, ...] = (
         "want of memory while an interrupt is on its way",
         "it takes the interrupt's place, and may be swallowed as any Exception",
         "whoever goes on is interrupted again a second later",
-        lambda result: result.replaced_interrupt and result.case.kind == "MemoryError",
+        lambda result: (
+            result.case.kind == "MemoryError"
+            and (result.replaced_interrupt or _raises_interrupt(result.case.point))
+        ),
     ),
 )
 

@@ -128,7 +128,9 @@ class Hold:
             return
         self._disarm()
         if self.tenure.is_here and (self.tenure.may_be_in_row or self._watch is not None):
-            in_background(self._clean_up(), self.tenure.name)
+            clean_up = self._clean_up()
+            # Nobody else will: what cuts it off in its turn is not the end of it.
+            in_background(clean_up, self.tenure.name, failed=lambda error: clean_up())
         self.is_open = False
 
     def look_now(self) -> None:

@@ -79,12 +79,14 @@ def give_back(tenure: Tenure, outcome: str, *, pauses: Sequence[float] = PAUSES)
     for pause in pauses:
         if not tenure.may_be_in_row:
             return
-        tenure.store.clock.sleep(pause)
         with suppress(Exception):
+            tenure.store.clock.sleep(pause)
             run(release(tenure, outcome), tenure.store.clock)
 
 
 def abandon(tenure: Tenure, outcome: str) -> None:
     """Give it back in the background: whatever cut its holder off must not cut this off as well."""
     if tenure.may_be_in_row and tenure.is_here:
-        in_background(partial(give_back, tenure, outcome), tenure.name)
+        call = partial(give_back, tenure, outcome)
+        # Nobody else will: what cuts it off in its turn is not the end of it.
+        in_background(call, tenure.name, failed=lambda error: call())
