@@ -677,7 +677,9 @@ class TestAsync:
                 await acquiring
 
         asyncio.run(main())
-        assert store.sent == ["Acquire", "Release"], "nobody knows whether it was applied"
+        # Nobody knows whether it was applied, or still will be.
+        assert store.sent[0] == "Acquire"
+        assert set(store.sent[1:]) == {"Release"}
 
     def test_a_lease_that_cannot_be_renewed_is_given_back(
         self, store: FaultyStore, monkeypatch: pytest.MonkeyPatch

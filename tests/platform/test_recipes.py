@@ -72,7 +72,9 @@ def recipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Import a module of the recipes, whose default store is in memory."""
     store = MemoryStore()
     monkeypatch.syspath_prepend(str(RECIPES / "src"))
-    monkeypatch.setattr("lambda_singleton._singleton.store_or_default", lambda _: lambda: store)
+    monkeypatch.setattr(
+        "lambda_singleton._decorator.singleton.store_or_default", lambda _: lambda: store
+    )
     loaded: list[str] = []
 
     def load_module(name: str) -> Any:

@@ -142,6 +142,9 @@ class Call:
         if self._answer is None or self.outcome.done():
             return
         result, error = self._answer
+        # It has nothing left to do: no thread is left behind.
+        if self.thread is not None:
+            self.thread.join()
         if error is None:
             self.outcome.set_result(result)
         else:

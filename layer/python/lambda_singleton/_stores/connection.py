@@ -185,9 +185,7 @@ def trusting(authorities: str | None) -> Callable[[], ssl.SSLContext]:
 def _dial(address: Address, deadline: float) -> socket.socket:
     """Return a connected socket, to the first of the host's addresses that answers."""
     try:
-        # As bytes: for the text of an international name a codec would be loaded.
-        host = address.host.encode("ascii")
-        found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise ExchangeError("unreached", str(error)) from error
     failure = ExchangeError("unreached", "the host has no address")
