@@ -216,6 +216,15 @@ def test_what_it_leaves_running_is_ended_before_the_lease_is_released(run: Run, 
     assert row().owner is None
 
 
+def test_nor_does_a_daemon_outlive_the_lease(run: Run, row: Row) -> None:
+    script = "setsid sh -c 'trap : TERM; echo $$ >> {pids}; while :; do sleep 0.1; done' & sleep 1"
+    command = run("--grace", "0.5", script=script)
+    command.started()
+    assert command.end() == 0
+    assert command.alive == []
+    assert row().owner is None
+
+
 def test_lost(run: Run, row: Row, name: str, dynamodb: DynamoDBStore) -> None:
     command = run("--duration", "3", script=NESTED).started(3)
     token = row().token

@@ -30,6 +30,9 @@ LOOK = 0.02
 #: How long what was killed may take to be gone, in seconds.
 PATIENCE = 1.0
 
+#: Of Linux' prctl(2).
+PR_SET_CHILD_SUBREAPER = 36
+
 
 class Supervisor:
     """One command, from its start until nothing of its group is left.
@@ -59,6 +62,7 @@ class Supervisor:
         for name in (*PASSED_ON, "SIGCHLD"):
             if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN or name == "SIGCHLD":
                 signal.signal(getattr(signal, name), lambda *_: None)
+        _adopt_orphans()
         try:
             # There are no threads here, which a call between fork and exec could hang on.
             take = _take_terminal if _has_terminal() else None
@@ -70,26 +74,30 @@ class Supervisor:
         self._tell(f"started {child.pid}")
         while not self._has_ended(child):
             self._wait(wake)
-        self._end_the_rest(wake)
+        self._end_the_rest(child, wake)
         self._tell(f"ended {child.returncode}")
 
     def _has_ended(self, child: subprocess.Popen[bytes]) -> bool:
-        # A holder that is stopped would lose its lease: what a terminal stops goes on.
         with suppress(ChildProcessError):
-            pid, status = os.waitpid(child.pid, os.WNOHANG | os.WUNTRACED)
-            if pid and os.WIFSTOPPED(status):
-                self._signal(signal.SIGCONT)
-            elif pid:
-                child.returncode = os.waitstatus_to_exitcode(status)
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+                if not pid:
+                    break
+                if os.WIFSTOPPED(status):
+                    # A holder that is stopped would lose its lease: what a terminal stops goes on.
+                    self._signal(signal.SIGCONT)
+                elif pid == child.pid:
+                    child.returncode = os.waitstatus_to_exitcode(status)
         return child.returncode is not None
 
-    def _end_the_rest(self, wake: socket.socket) -> None:
+    def _end_the_rest(self, child: subprocess.Popen[bytes], wake: socket.socket) -> None:
         # What the command has left running would go on without the lease.
         if self._is_there():
             self._stop(self._grace)
         # A dead process stays in its group where nobody takes note of its end.
         while self._is_there() and time.monotonic() < self._kill_at + PATIENCE:
             self._wait(wake, LOOK)
+            self._has_ended(child)
 
     def _wait(self, wake: socket.socket, most: float = inf) -> None:
         kill_in = max(self._kill_at, self._next_kill) - time.monotonic()
@@ -104,7 +112,7 @@ class Supervisor:
         if not self._is_stopping and (self._is_alone or self._left() <= self._margin):
             self._stop(min(self._grace, max(0.0, self._left())))
         if time.monotonic() >= max(self._kill_at, self._next_kill):
-            self._signal(signal.SIGKILL)
+            self._signal(signal.SIGKILL, *_children())
             self._next_kill = time.monotonic() + LOOK
 
     def _left(self) -> float:
@@ -134,7 +142,7 @@ class Supervisor:
         self._kill_at = min(self._kill_at, time.monotonic() + grace)
         if not self._is_stopping:
             self._is_stopping = True
-            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM, *_children())
             # One that is stopped sees no SIGTERM before it goes on.
             self._signal(signal.SIGCONT)
 
@@ -142,15 +150,35 @@ class Supervisor:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._group, 0)
             return True
-        return False
+        return bool(_children())
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int, *others: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._group, number)
+        for other in others:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(other, number)
 
     def _tell(self, line: str) -> None:
         with suppress(ConnectionError):
             self._channel.sendall(line.encode() + b"\n")
+
+
+def _adopt_orphans() -> None:
+    # On Linux, what leaves the command's group becomes a child of this process: it is found.
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return list(map(int, file.read().split()))
+    except OSError:
+        return []
 
 
 def _has_terminal() -> bool:

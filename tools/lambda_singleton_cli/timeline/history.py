@@ -272,7 +272,8 @@ class Timeline:
 
     def _refused(self, attempt: Attempt, decision: Decision) -> None:
         until, other = decision.moment("held_until"), decision.other
-        held_by = [other[fact] for fact in ("function", "host", "request_id") if fact in other]
+        known = ("function", "host", "paused_by", "request_id")
+        held_by = [other[fact] for fact in known if fact in other]
         # In its minimum hold nobody has it.
         rests = decision.text("reason") == "resting"
         if held_by:
