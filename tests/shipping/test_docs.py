@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -73,7 +75,7 @@ def of(*languages: str) -> pytest.MarkDecorator:
 
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
     kinds = {block.language for block in BLOCKS}
-    assert kinds <= {"python", "yaml", "json", "sql", "text", ""}
+    assert kinds <= {"python", "yaml", "json", "mermaid", "sql", "text", ""}
     assert len(BLOCKS) > 40
 
 
@@ -158,6 +160,27 @@ def test_yaml_is_yaml(block: Block) -> None:
 @of("json")
 def test_json_is_json(block: Block) -> None:
     assert json.loads(block.text)
+
+
+@of("mermaid")
+def test_a_graphs_arrows_lead_from_node_to_node(block: Block) -> None:
+    nodes = set(re.findall(r"(\w+)\[", block.text))
+    arrows = [line for line in block.text.splitlines() if "-->" in line]
+    ends = {end.strip() for line in arrows for end in re.split("-->|&", line)}
+    assert arrows
+    assert ends <= nodes
+
+
+@of("sql")
+def test_sql_is_sql(block: Block) -> None:
+    statement = re.sub(r"%\((\w+)\)s", r":\1", block.text)
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE report (id TEXT, total INTEGER, fence INTEGER)")
+        database.execute("INSERT INTO report VALUES ('report', 0, 6)")
+        written = [
+            database.execute(statement, {"total": 1, "token": token}).rowcount for token in (7, 5)
+        ]
+    assert written == [1, 0]
 
 
 # ---- commands ----
