@@ -33,17 +33,22 @@ class Removal(NamedTuple):
 
 
 class Constant(NamedTuple):
-    """A rule's constant in `model/Lease.tla`, and the property that is broken without it."""
+    """A rule's constant in a module of `model/`, and the property that is broken without it."""
 
     name: str
     breaks: str
+    module: str = "Lease"
 
 
 class Switch(NamedTuple):
-    """A rule's function in `switches.py`, and what the judge says of a world without the rule."""
+    """A rule's function in `switches.py`, and what the judge says of a world without the rule.
+
+    The world is `simulation.py`'s, or one of those in `deliveries.py`.
+    """
 
     name: str
     shows: str
+    world: str = "simulate"
 
 
 class State(NamedTuple):
@@ -104,6 +109,7 @@ def halves(
 
 PROTOCOL, TERM = "_protocol/operations.py", "_protocol/term.py"
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
+ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
 RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
 HOLD, INTERRUPT = "_holding/hold.py", "_holding/interrupt.py"
@@ -321,12 +327,12 @@ RULES = (
             "test_the_owner_releases_and_the_token_stays",
             "the row is",
             expression=(
-                "#expiration = :expiration REMOVE #owner, #expires_at_ms",
-                "#expiration = :expiration REMOVE #owner, #expires_at_ms, #token",
+                'return f"{left} REMOVE #owner, #expires_at_ms"',
+                'return f"{left} REMOVE #owner, #expires_at_ms, #token"',
             ),
             python=(
-                "owner=None, expires_at=free_at, last_run",
-                "owner=None, token=0, expires_at=free_at, last_run",
+                "last_run=self.last_run,\n            done=",
+                "last_run=self.last_run,\n            token=0,\n            done=",
             ),
         ),
         model=Constant("KeepsToken", breaks="TokensRise"),
@@ -794,8 +800,8 @@ RULES = (
             "LeaseHeldError: lease 'x' is held until",
             (
                 HOLD,
-                "            _finish(self.tenure, self._watch, error)\n",
-                "            error or _finish(self.tenure, self._watch, error)\n",
+                "            _finish(self.tenure, self._watch, self._outcome(error))\n",
+                "            error or _finish(self.tenure, self._watch, self._outcome(error))\n",
             ),
         ),
     ),
@@ -1016,6 +1022,107 @@ RULES = (
             "platform/test_telemetry.py::test_a_skip",
             "assert [1.0, 1.0] == [0, 1]",
             (METRICS, 'yield "Acquired", "Count", 0', 'yield "Acquired", "Count", 1'),
+        ),
+    ),
+    # What is done is done.
+    rule(
+        "An order that has succeeded is not taken again.",
+        *halves(
+            "test_an_order_that_is_done_is_refused",
+            "applied is True",
+            expression=(
+                '" AND (attribute_not_exists(#done) OR #done < :order)"',
+                '" AND (attribute_not_exists(#done) OR #done <= :order)"',
+            ),
+            python=(
+                "(record.done is None or is_lower(record.done, self.order))",
+                "(record.done is None or record.done == self.order)",
+            ),
+        ),
+        model=Constant("DoneRefuses", breaks="DoneOnce", module="Order"),
+        simulation=Switch("order_without_done", shows="has succeeded", world="slots"),
+    ),
+    rule(
+        "Nor is one that comes before an order that has begun.",
+        *halves(
+            "test_an_order_before_one_that_has_begun_is_refused",
+            "applied is True",
+            expression=(
+                '" AND (attribute_not_exists(#begun) OR #begun <= :order)"',
+                '""',
+            ),
+            python=(
+                "record.begun is None or not is_lower(self.order, record.begun)",
+                "True",
+            ),
+        ),
+        model=Constant("BegunRefuses", breaks="NeverOlder", module="Order"),
+        simulation=Switch("order_without_begun", shows="after a newer one", world="versions"),
+    ),
+    rule(
+        "Only success is recorded.",
+        removal(
+            "core/test_order.py::TestOnce::test_what_failed_is_left_to_the_next_delivery",
+            "'status': 'skipped'",
+            (TENURE, "done=aim.order if has_succeeded else None", "done=aim.order"),
+        ),
+        model=Constant("RecordsSuccessOnly", breaks="DoneIsDone", module="Order"),
+        simulation=Switch("failure_is_recorded", shows="was taken for done", world="slots"),
+    ),
+    rule(
+        "A batch of which a part is to come again is no success.",
+        removal(
+            "core/test_order.py::TestOnce::test_a_batch_that_is_partly_done_is_no_success",
+            "'status': 'skipped'",
+            (AIM, "return bool(items)", "return False"),
+        ),
+    ),
+    rule(
+        "An order that fails does not rest.",
+        removal(
+            "core/test_order.py::TestOrder::test_rests_only_after_a_success",
+            "rests until",
+            (TENURE, "rests = has_succeeded or not aim.is_recorded", "rests = True"),
+        ),
+    ),
+    rule(
+        "What is done is told from any row that is seen.",
+        removal(
+            "core/test_order.py::TestOnce::test_a_waiter_is_told_while_somebody_else_has_it",
+            "LeaseHeldError",
+            (
+                ACQUIRE,
+                "refused = tenure.aim.refused_by(waiting.record)",
+                'refused = tenure.aim.refused_by(waiting.record) if action == "try" else None',
+            ),
+        ),
+    ),
+    rule(
+        "A number and a time are never compared.",
+        removal(
+            "core/test_order.py::TestOrder::test_a_number_and_a_time_are_not_compared",
+            "DID NOT RAISE LeaseConfigError",
+            (AIM, "if not is_comparable(known, self.order):", "if False:"),
+        ),
+    ),
+    rule(
+        "Times are compared in one form.",
+        removal(
+            "core/test_order.py::TestOrder::test_times_are_compared_as_moments",
+            "assert 'skipped'",
+            (ORDER, ".ljust(9, '0')", ""),
+        ),
+    ),
+    rule(
+        "A success that is perhaps not recorded is told.",
+        removal(
+            "core/test_order.py::TestOnce::test_a_success_that_was_not_recorded_is_told",
+            "assert []",
+            (
+                RELEASE,
+                "return answer.reply.applied or tenure.aim.is_done_in(answer.reply.record)",
+                "return True",
+            ),
         ),
     ),
 )

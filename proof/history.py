@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -29,6 +29,10 @@ Kind = Literal[
     "stopped",
     "released",
     "ended",
+    # Of its job: the handler has done it, the store has recorded that, its event is over.
+    "succeeded",
+    "recorded",
+    "settled",
     # Of its process.
     "frozen",
     "thawed",
@@ -64,6 +68,10 @@ class Event:
     deadline: float = inf
     #: Of "wrote" and "fenced": what was written to.
     resource: str = ""
+    #: Of "started", "wrote", "recorded" and "settled": which slot's or version's run it is.
+    order: int | None = None
+    #: Of "settled": why nothing more is done for the event.
+    outcome: str = ""
 
     def to_json(self) -> str:
         """Write it as one line, without what it has not."""
@@ -198,6 +206,9 @@ class History:
             *self.untold(),
             *self.stuck(),
             *self.stale_writes(),
+            *self.done_twice(),
+            *self.order_falls(),
+            *self.settled_in_vain(),
         ]
 
     def overlaps(self) -> Iterator[str]:
@@ -268,6 +279,35 @@ class History:
                 yield f"{write.resource} accepted a write with the old token {write.token}"
             before.append(write.at)
             tokens.append(max(write.token, tokens[-1] if tokens else 0))
+
+    def done_twice(self) -> Iterator[str]:
+        """Yield where the success of one slot, or version, was recorded twice."""
+        recorded = Counter((e.lease, e.order) for e in self.events if e.kind == "recorded")
+        yield from (
+            f"run {order} of {lease} has succeeded {times} times"
+            for (lease, order), times in recorded.items()
+            if times > 1
+        )
+
+    def order_falls(self) -> Iterator[str]:
+        """Yield where an older version was written after a newer one had begun."""
+        newest: defaultdict[str, int] = defaultdict(int)
+        for event in sorted(self.events, key=lambda event: event.at):
+            if event.order is None or event.kind not in ("started", "wrote"):
+                continue
+            if event.order < newest[event.lease]:
+                yield f"version {event.order} of {event.lease} was at work after a newer one"
+            newest[event.lease] = max(newest[event.lease], event.order)
+
+    def settled_in_vain(self) -> Iterator[str]:
+        """Yield where an event was taken for done, and nobody had done it before."""
+        latest: defaultdict[str, int] = defaultdict(int)
+        for event in sorted(self.events, key=lambda event: event.at):
+            if event.kind == "succeeded" and event.order is not None:
+                latest[event.lease] = max(latest[event.lease], event.order)
+            is_done = event.kind == "settled" and event.outcome == "done"
+            if is_done and (event.order or 0) > latest[event.lease]:
+                yield f"run {event.order} of {event.lease} was taken for done, and is not"
 
     def take_overs(self) -> Iterator[tuple[Run, Run]]:
         """Yield each holder that died without a release, with the one that came after it."""

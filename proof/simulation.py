@@ -391,6 +391,18 @@ def look(tenure: Tenure, renewal: Renewal) -> float:
     return min(renewal.stop_in, renewal.due_in)
 
 
+@contextlib.contextmanager
+def jitter_from(dice: random.Random) -> Iterator[None]:
+    """The package's own jitter has to come from the same dice."""
+    with (
+        patch.object(_backoff, "uniform", dice.uniform),
+        patch.object(waiting, "uniform", dice.uniform),
+        patch.object(renewal, "uniform", dice.uniform),
+        patch.object(logger(), "disabled", True),
+    ):
+        yield
+
+
 def simulate(
     seed: int,
     *,
@@ -403,13 +415,7 @@ def simulate(
     """Let a few clients compete for one lease, with clocks that differ by `skew` at the most."""
     dice = random.Random(seed)
     world = World(dice, weather or Weather(), incidents, tells_time=tells_time)
-    # The package's own jitter has to come from the same dice.
-    with (
-        patch.object(_backoff, "uniform", dice.uniform),
-        patch.object(waiting, "uniform", dice.uniform),
-        patch.object(renewal, "uniform", dice.uniform),
-        patch.object(logger(), "disabled", True),
-    ):
+    with jitter_from(dice):
         for number in range(dice.randint(2, 5)):
             Client(
                 world,

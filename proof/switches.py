@@ -26,6 +26,7 @@ class Broken(NamedTuple):
 SWITCHES: dict[str, Broken] = {}
 
 _allows, _apply = Acquire.allows, Acquire.apply
+_release_at = Tenure.release_at
 _silent_in: property = Waiting._silent_in  # type: ignore[assignment]
 
 
@@ -107,3 +108,18 @@ def half_an_observation(self: Waiting) -> float:
 @_replaces(Renewal, "stop_in")
 def ask_without_looking_at_the_clock(self: Renewal) -> float:
     return 1.0
+
+
+@_replaces(Acquire, "allows")
+def order_without_done(self: Acquire, record: LeaseRecord | None) -> bool:
+    return _allows(self, None if record is None else record._replace(done=None))
+
+
+@_replaces(Acquire, "allows")
+def order_without_begun(self: Acquire, record: LeaseRecord | None) -> bool:
+    return _allows(self, None if record is None else record._replace(begun=None))
+
+
+@_replaces(Tenure, "release_at")
+def failure_is_recorded(self: Tenure, sent: Instant, outcome: str) -> Release:
+    return _release_at(self, sent, outcome)._replace(done=self.aim.order)

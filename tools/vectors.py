@@ -19,6 +19,9 @@ ROWS = Rows(key_attr="id", ttl_attr="expiration")
 #: Seconds for which a row is kept after its last use.
 RETENTION = 7 * 86_400
 
+#: Parameters that are left out where they are not used: who does not know them needs none.
+OFF_BY_DEFAULT = ("order", "done")
+
 #: Items that are no leases, in DynamoDB's own form: a client refuses them all.
 UNREADABLE: Mapping[str, dict[str, Any]] = {
     "no key": {"token": {"N": "7"}},
@@ -45,6 +48,11 @@ UNREADABLE: Mapping[str, dict[str, Any]] = {
         "expires_at_ms": {"N": "253402300800000"},
     },
     "a duration below zero": {"token": {"N": "7"}, "duration_ms": {"N": "-1"}},
+    "a done order that is neither a number nor a text": {
+        "token": {"N": "7"},
+        "done": {"BOOL": True},
+    },
+    "a begun order below zero": {"token": {"N": "7"}, "begun": {"N": "-1"}},
     "tickets that are no number": {"token": {"N": "7"}, "tickets": {"BOOL": True}},
 }
 
@@ -62,6 +70,8 @@ def attributes(record: LeaseRecord, expiration: int | None) -> dict[str, Any]:
         "taken_from": record.taken_from,
         "tickets": record.tickets or None,
         "served": record.served or None,
+        "done": record.done,
+        "begun": record.begun,
         "expiration": expiration,
     }
     return {name: value for name, value in row.items() if value is not None}
@@ -80,6 +90,8 @@ def record_of(row: Mapping[str, Any]) -> LeaseRecord:
         tickets=row.get("tickets", 0),
         served=row.get("served", 0),
         taken_from=row.get("taken_from"),
+        done=row.get("done"),
+        begun=row.get("begun"),
     )
 
 
@@ -114,7 +126,11 @@ def vector(case: Case) -> dict[str, Any]:
 
 def parameters(operation: AnyOperation) -> dict[str, Any]:
     """Return an operation's kind and parameters; times and lengths are in milliseconds."""
-    given = operation._asdict()
+    given = {
+        name: value
+        for name, value in operation._asdict().items()
+        if value is not None or name not in OFF_BY_DEFAULT
+    }
     if (seen := given.get("seen")) is not None:
         given["seen"] = {
             "token": seen.token,

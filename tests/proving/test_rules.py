@@ -16,6 +16,7 @@ from proof.catalogue import PACKAGE, ROOT, RULES, Removal
 from proof.rules import markdown
 from proof.switches import SWITCHES
 
+MODELS = {rule.model.module for rule in RULES if rule.model}
 REMOVALS = [
     pytest.param(removal, id=f"{rule.sentence} {number}")
     for rule in RULES
@@ -58,18 +59,18 @@ def test_every_rule_of_an_operation_is_taken_away_in_both_halves() -> None:
 
 
 def test_every_constant_of_the_model_is_named_once() -> None:
-    named = Counter(rule.model.name for rule in RULES if rule.model)
-    text = (ROOT / "proof/model/Lease.tla").read_text()
-    declared = re.search(r"The rules\..*?CONSTANTS(.*?)\n\n", text, re.DOTALL)
-    assert declared
-    constants = re.findall(r"\w+", declared[1])
-    assert len(constants) > 10
-    assert named == Counter(constants)
-    config = (ROOT / "proof/model/Lease.cfg").read_text()
-    assert set(named) == set(re.findall(r"(\w+) = TRUE", config))
-    promises = set(re.findall(r"(?m)^(?:INVARIANTS|PROPERTIES) (.*)", config)[0].split())
-    promises |= set(re.findall(r"(?m)^PROPERTIES (.*)", config)[0].split())
-    assert {rule.model.breaks for rule in RULES if rule.model} <= promises
+    assert {path.stem for path in ROOT.glob("proof/model/*.tla")} == set(MODELS)
+    for module in MODELS:
+        of_module = [rule.model for rule in RULES if rule.model and rule.model.module == module]
+        named = Counter(constant.name for constant in of_module)
+        text = (ROOT / f"proof/model/{module}.tla").read_text()
+        declared = re.search(r"The rules\..*?CONSTANTS(.*?)\n\n", text, re.DOTALL)
+        assert declared
+        assert named == Counter(re.findall(r"\w+", declared[1]))
+        config = (ROOT / f"proof/model/{module}.cfg").read_text()
+        assert set(named) == set(re.findall(r"(\w+) = TRUE", config))
+        promises = " ".join(re.findall(r"(?m)^(?:INVARIANTS|PROPERTIES) (.*)", config)).split()
+        assert {constant.breaks for constant in of_module} <= set(promises)
 
 
 def test_every_switch_of_the_simulation_is_named_once() -> None:

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from lambda_singleton._errors import LeaseError
 from lambda_singleton._stores.dynamodb import DynamoDBStore
 
-from .commands import completion, pause, release, resume, run, show, timeline, watch
+from .commands import completion, pause, redo, release, resume, run, show, timeline, watch
 from .commands import list as list_command
 from .notices import Once, warnings_to
 from .parser import parser
@@ -77,6 +77,7 @@ def _run(options: Namespace) -> int:
         "pause": pause.run,
         "resume": resume.run,
         "run": run.run,
+        "redo": redo.run,
         "create-table": _create_table,
         "doctor": _doctor,
     }

@@ -155,6 +155,16 @@ examples:
   source <(lambda-singleton completion bash)
   lambda-singleton completion fish > ~/.config/fish/completions/lambda-singleton.fish"""
 
+_REDO = """\
+Forgets what was done, and what has begun: the next delivery of the slot (`once`)
+or of any order (`order`) runs again. It delivers nothing: invoke the function
+with the event. A run that is at work is left alone.
+
+examples:
+  lambda-singleton redo 'hourly#2030-01-31T02:00:00Z'
+
+Exits with 3 if there is no such lease."""
+
 _DOCTOR = """\
 Asks AWS about the table, about you and your clock, and about functions that
 take leases. Nothing is changed: UpdateItem is tried with a condition that is
@@ -277,6 +287,9 @@ def _add_changes(add: Add, store: argparse.ArgumentParser) -> None:
     )
     resume = add("resume", "end a pause", _RESUME, parents=[store])
     resume.add_argument("name", metavar="NAME", help="the lease's full name")
+
+    redo = add("redo", "have a slot or an order done once more", _REDO, parents=[store])
+    redo.add_argument("name", metavar="NAME", help="the lease's full name")
 
 
 def _add_run(add: Add, place: argparse.ArgumentParser) -> None:

@@ -127,6 +127,7 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """Return it for machines: times as ISO 8601 in UTC, lengths in seconds."""
         record = self.record
+        more = {"done": record.done, "begun": record.begun}
         return {
             "name": record.name,
             "state": self.state.value,
@@ -141,6 +142,7 @@ class Status:
             "free_at": _utc(self.free_at),
             "waiting": self.waiting,
             "last_run": dict(self.last_run) or None,
+            **{key: value for key, value in more.items() if value is not None},
         }
 
 

@@ -11,12 +11,13 @@ from lambda_singleton.stores import (
     Acquire,
     ForceRelease,
     LeaseRecord,
+    Redo,
     Release,
     Renew,
     TakeTicket,
 )
 
-AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease
+AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease | Redo
 
 NAME = "job"
 #: When the stories begin, in epoch seconds.
@@ -56,6 +57,7 @@ def acquire(
     lasts: float = 30,
     seen: LeaseRecord | None = None,
     ticket: int | None = None,
+    order: int | str | None = None,
 ) -> Acquire:
     """Return an acquire by `owner`, whose clock shows `at` seconds after the start."""
     return Acquire(
@@ -68,6 +70,7 @@ def acquire(
         clock_skew=1000,
         seen=seen,
         ticket=ticket,
+        order=order,
     )
 
 
@@ -76,14 +79,17 @@ def renew(owner: str, until: float) -> Renew:
     return Renew(NAME, owner, ms(until))
 
 
-def release(owner: str, at: float, free_at: float | None = None) -> Release:
-    """Return a release, which leaves a minimum hold up to `free_at`."""
+def release(
+    owner: str, at: float, free_at: float | None = None, done: int | str | None = None
+) -> Release:
+    """Return a release, which leaves a minimum hold up to `free_at`, and what is `done`."""
     return Release(
         NAME,
         owner,
         now=ms(at),
         free_at=None if free_at is None else ms(free_at),
         last_run={"outcome": "succeeded"},
+        done=done,
     )
 
 
@@ -95,6 +101,11 @@ def ticket(at: float) -> TakeTicket:
 def force(at: float, *, seen: LeaseRecord | None = None) -> ForceRelease:
     """Return a forced release, by somebody who was shown `seen` if that is given."""
     return ForceRelease(NAME, now=ms(at), seen=seen)
+
+
+def redo(at: float) -> Redo:
+    """Return what forgets that something was done."""
+    return Redo(NAME, now=ms(at))
 
 
 def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
@@ -140,6 +151,27 @@ QUEUED_FREE = QUEUED.then(release("a", 5), owner=None, expires_at=None, last_run
 HELD_AHEAD = Situation((acquire("a", 3600),), held_by("a", AHEAD, until=3630))
 RENEWED_AHEAD = HELD_AHEAD.then(renew("a", 3640), expires_at=START + 3640)
 FREED_AHEAD = HELD_AHEAD.then(force(10), owner=None, expires_at=None, token=AHEAD + 1)
+# The order 5: while it runs, after its failure, and after its success.
+BEGUN = Situation((acquire("a", order=5),), held_by("a", FIRST, until=30, begun=5))
+FAILED = BEGUN.then(release("a", 5), owner=None, expires_at=None, last_run=SUCCEEDED)
+DONE = BEGUN.then(release("a", 5, done=5), owner=None, expires_at=None, last_run=SUCCEEDED, done=5)
+OLD, NEW = "2030-01-31T12:00:00.000000000Z", "2030-01-31T12:00:00.123000000Z"
+DONE_AT = Situation((acquire("a", order=OLD),), held_by("a", FIRST, until=30, begun=OLD)).then(
+    release("a", 5, done=OLD), owner=None, expires_at=None, last_run=SUCCEEDED, done=OLD
+)
+
+
+def after(done: Situation, token: int, until: float, **facts: object) -> LeaseRecord:
+    """Return the row after `b` has taken a lease that was free."""
+    row = held_by("b", token, until=until, last_run=SUCCEEDED)
+    assert done.row is not None
+    return row._replace(**{"done": done.row.done, "begun": done.row.begun, **facts})  # type: ignore[arg-type]
+
+
+# The order 6, after 5 is done.
+DONE_AND_BEGUN = DONE.then(
+    acquire("b", 6, order=6), **after(DONE, FIRST + 1, 36, begun=6)._asdict()
+)
 
 
 def taken_again_ahead(owner: str, at: float) -> Situation:
@@ -262,6 +294,64 @@ CASES = (
         acquire("a", 0.001, lasts=30.002),
         held_by("a", FIRST + 1, until=30.003, duration=30.002),
     ),
+    # Acquire for an order.
+    Case(
+        "a run of an order says that it has begun",
+        NO_ROW,
+        acquire("a", order=5),
+        held_by("a", FIRST, until=30, begun=5),
+    ),
+    Case("an order that is done is refused", DONE, acquire("b", 6, order=5), None),
+    Case("an order before one that is done is refused", DONE, acquire("b", 6, order=4), None),
+    Case(
+        "an order after one that is done is taken",
+        DONE,
+        acquire("b", 6, order=6),
+        after(DONE, FIRST + 1, 36, begun=6),
+    ),
+    Case("an order before one that has begun is refused", FAILED, acquire("b", 6, order=4), None),
+    Case(
+        "an order that has begun and failed is taken again",
+        FAILED,
+        acquire("b", 6, order=5),
+        after(FAILED, FIRST + 1, 36),
+    ),
+    Case("an order does not open a held lease", BEGUN, acquire("b", 6, order=6), None),
+    Case("a dead holder's order that is done is refused", DONE, acquire("b", 99, order=5), None),
+    Case(
+        "a dead holder's order is taken over by the same order",
+        BEGUN,
+        acquire("b", 31, order=5),
+        held_by("b", FIRST + 1, until=61, taken_from="a", begun=5),
+    ),
+    Case(
+        "a dead holder's order is not taken over by an earlier one",
+        BEGUN,
+        acquire("b", 31, order=4),
+        None,
+    ),
+    Case(
+        "an owner that asks again for its order is recognised",
+        BEGUN,
+        acquire("a", 1, order=5),
+        held_by("a", FIRST + 1, until=31, begun=5),
+    ),
+    Case(
+        "a caller without an order takes what is done, and leaves the order as it is",
+        DONE,
+        acquire("b", 6),
+        after(DONE, FIRST + 1, 36),
+    ),
+    Case(
+        "orders may be times",
+        DONE_AT,
+        acquire("b", 6, order=NEW),
+        after(DONE_AT, FIRST + 1, 36, begun=NEW),
+    ),
+    Case("a time that is done is refused", DONE_AT, acquire("b", 6, order=OLD), None),
+    Case("a number is refused where times are done", DONE_AT, acquire("b", 6, order=6), None),
+    Case("a time is refused where numbers are done", DONE, acquire("b", 6, order=NEW), None),
+    Case("a time is refused where numbers have begun", FAILED, acquire("b", 6, order=NEW), None),
     # Renew.
     Case(
         "the owner renews",
@@ -289,6 +379,39 @@ CASES = (
     Case("nobody else leaves a minimum hold", HELD, release("b", 1, free_at=99), None),
     Case("an unknown lease is not released", NO_ROW, release("a", 1), None),
     Case("a free lease is not released", FREE, release("a", 6), None),
+    Case("a success leaves its order", BEGUN, release("a", 5, done=5), DONE.row),
+    Case(
+        "a success leaves its order up to a minimum hold",
+        BEGUN,
+        release("a", 5, free_at=20, done=5),
+        LeaseRecord(
+            NAME,
+            FIRST,
+            expires_at=START + 20,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+            done=5,
+            begun=5,
+        ),
+    ),
+    Case("nobody else leaves its order", BEGUN, release("b", 5, done=7), None),
+    Case(
+        "a failure leaves what is done as it is",
+        DONE_AND_BEGUN,
+        release("b", 7),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-b"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="b",
+            done=5,
+            begun=6,
+        ),
+    ),
     # TakeTicket.
     Case(
         "a ticket is given while it is held",
@@ -377,4 +500,20 @@ CASES = (
             taken_from="a",
         ),
     ),
+    # Redo.
+    Case(
+        "what is done is forgotten",
+        DONE,
+        redo(9),
+        LeaseRecord(
+            NAME,
+            FIRST,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+        ),
+    ),
+    Case("there is nothing to forget of a lease without orders", FREE, redo(9), None),
+    Case("an unknown lease has nothing to forget", NO_ROW, redo(9), None),
 )

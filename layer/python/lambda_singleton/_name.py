@@ -24,7 +24,7 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
     if key is None:
         return lambda event, context: base
     if isinstance(key, str):
-        find = _search(key)
+        find = searching(key, "key")
     elif callable(key):
         find = key
     else:
@@ -50,19 +50,22 @@ def naming(name: object, key: Key | None) -> Callable[[Any, Any], str]:
     return full_name
 
 
-def _search(expression: str) -> Callable[[Any, Any], object]:
+def searching(expression: str, parameter: str) -> Callable[[Any, Any], object]:
+    """Return what finds a JMESPath expression in an event."""
     # boto3 depends on jmespath: where it is, this is.
     try:
         import jmespath
     except ImportError as error:
         raise LeaseConfigError(
-            "a key that is a JMESPath expression needs the package jmespath, which comes with"
-            " boto3; or give a callable"
+            f"a {parameter} that is a JMESPath expression needs the package jmespath, which comes"
+            " with boto3; or give a callable"
         ) from error
     try:
         compiled = jmespath.compile(expression)
     except Exception as error:
-        raise LeaseConfigError(f"key {expression!r} is no JMESPath expression: {error}") from error
+        raise LeaseConfigError(
+            f"{parameter} {expression!r} is no JMESPath expression: {error}"
+        ) from error
 
     return lambda event, context: compiled.search(_as_mapping(event))
 

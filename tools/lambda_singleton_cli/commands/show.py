@@ -46,6 +46,10 @@ def facts(status: Status) -> Iterator[Fact]:
     if status.waiting:
         yield Fact("waiting", f"{status.waiting} at most: some of them may have given up")
     yield Fact("last run", _last_run(status))
+    if record.done is not None:
+        yield Fact("done", terminal_text(str(record.done)))
+    if record.begun is not None and record.begun != record.done:
+        yield Fact("begun", terminal_text(str(record.begun)))
     yield Fact("token", str(record.token))
     if record.owner is not None:
         yield Fact("owner", terminal_text(record.owner))

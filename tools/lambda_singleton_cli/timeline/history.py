@@ -196,6 +196,10 @@ class Timeline:
     def _on_release_failed(self, decision: Decision) -> None:
         self._end(decision, "release failed", decision.text("error"))
 
+    def _on_unrecorded(self, decision: Decision) -> None:
+        if holding := self._holding(decision):
+            holding.caller["Success"] = "not recorded"
+
     def _on_killed(self, decision: Decision) -> None:
         self._end(decision, "killed", "")
 
@@ -224,6 +228,8 @@ class Timeline:
     def _on_skipped(self, decision: Decision) -> None:
         attempt = self._attempt(decision)
         attempt.outcome = "skipped"
+        if (reason := decision.text("reason")) in ("done", "superseded"):
+            attempt.facts["Because"] = reason
         self._refused(attempt, decision)
 
     def _on_failed(self, decision: Decision) -> None:

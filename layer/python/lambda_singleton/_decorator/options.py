@@ -6,9 +6,11 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from .._clock import LONGEST
 from .._environment import disabled_store, is_disabled
 from .._errors import LeaseHeldError, RefusalReason
+from .._holding.aim import NOTHING_MORE, Aim
 from .._holding.hold import Hold, OnLost
 from .._holding.tenure import Tenure
 from .._invocation import describe_holder, term_of
+from .._protocol.order import Order
 from .._protocol.store import LeaseStore
 from .._protocol.term import Term
 from .durable import refuse_durable
@@ -25,8 +27,9 @@ class SkippedLease(TypedDict):
 class Skipped(TypedDict):
     """The result of a handler that did not run: `{"status": "skipped", "lease": {...}}`.
 
-    `reason` is "held", "resting" if the last run has ended within its minimum hold, or "paused" if
-    an operator has the lease.
+    `reason` is "held"; "resting" if the last run has ended within its minimum hold; "paused" if an
+    operator has the lease; "done" if this slot or order has succeeded before; "superseded" if a
+    later order has begun.
     """
 
     status: Literal["skipped"]
@@ -45,25 +48,28 @@ class Options(NamedTuple):
     on_lost: OnLost
     min_hold: float
     store: Callable[[], LeaseStore]
+    order: Callable[[Any, Any], Order] | None = None
 
     def hold(self, event: Any, context: Any) -> Hold:
         """Return the hold for one invocation, which has not been taken yet."""
         refuse_durable(event, context)
         if is_disabled():
             store = disabled_store()
-            name, term = self.name, Term(LONGEST)
+            name, term, aim = self.name, Term(LONGEST), NOTHING_MORE
         else:
             store = self.store()
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
-        tenure = Tenure(store, name, term, describe_holder(context))
+            aim = NOTHING_MORE if self.order is None else Aim(self.order(event, context))
+        tenure = Tenure(store, name, term, describe_holder(context), aim)
         return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 
     def held(self, event: Any, context: Any, error: LeaseHeldError) -> Any:
-        """Do what `on_held` says."""
-        if self.on_held == "raise":
+        """Do what `on_held` says; what is done, or superseded, is skipped in any case."""
+        is_over = error.reason in ("done", "superseded")
+        if self.on_held == "raise" and not is_over:
             raise error
-        if self.on_held == "skip":
+        if self.on_held == "skip" or is_over:
             lease: SkippedLease = {
                 "name": error.name,
                 "holder": None if error.holder is None else dict(error.holder),

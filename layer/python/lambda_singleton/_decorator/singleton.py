@@ -12,6 +12,7 @@ from .._errors import LeaseConfigError, LeaseHeldError
 from .._holding.hold import OnLost, check_on_lost
 from .._lock import SHORTEST
 from .._name import Key, naming
+from .._protocol.order import ONCE, Order
 from .._protocol.store import LeaseStore
 from .._stores.ready import prepare_in_init
 from .durable import refuse_durable_handler
@@ -45,6 +46,56 @@ def singleton(
     name: str,
     duration: float | timedelta | None = None,
     *,
+    key: Key,
+    once: Literal[True],
+    wait: float | timedelta = 0,
+    on_held: Literal["raise"] = "raise",
+    on_lost: OnLost = "interrupt",
+    store: LeaseStore | None = None,
+) -> GuardOr[Skipped]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key,
+    once: Literal[True],
+    wait: float | timedelta = 0,
+    on_held: OnHeld[X],
+    on_lost: OnLost = "interrupt",
+    store: LeaseStore | None = None,
+) -> GuardOr[Skipped | X]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    order: Key,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: Literal["raise"] = "raise",
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> GuardOr[Skipped]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    order: Key,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_held: OnHeld[X],
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> GuardOr[Skipped | X]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
     key: Key | None = None,
     wait: float | timedelta = 0,
     on_held: Literal["skip"],
@@ -69,6 +120,8 @@ def singleton(
     duration: float | timedelta | None = None,
     *,
     key: Key | None = None,
+    once: bool = False,
+    order: Key | None = None,
     wait: float | timedelta = 0,
     on_held: Literal["raise", "skip"] | OnHeld[Any] = "raise",
     on_lost: OnLost = "interrupt",
@@ -88,6 +141,13 @@ def singleton(
             the whole remaining time of the invocation, with no renewals and no thread.
         key: One lease for each tenant, order, file...: a JMESPath expression over the event, or a
             callable `(event, context) -> str`. The full name is `name#key`.
+        once: Whether each `key` is a slot that is done once: after a run of it has succeeded,
+            others return a `Skipped` with the reason "done", whatever `on_held` says. One that
+            failed, or died, leaves the slot to the next delivery.
+        order: What rises with the events of one lease: a JMESPath expression over the event, or a
+            callable `(event, context)`, that gives a whole number or a time with its offset. An
+            event is skipped if one of the same order or a later one has succeeded ("done"), or a
+            later one has begun ("superseded"). With `min_hold` it rests only after a success.
         wait: Seconds to wait for a held lease. 0 is one attempt. Never waits into the deadline.
         on_held: "raise": `LeaseHeldError`. "skip": the handler does not run, and the result is a
             `Skipped`. A callable `(event, context, error)`: its result.
@@ -110,6 +170,7 @@ def singleton(
     """
     if on_held not in ("raise", "skip") and not callable(on_held):
         raise LeaseConfigError(f'on_held must be "raise", "skip" or a callable, not {on_held!r}')
+    _refuse_misuse(once=once, order=order, key=key, on_held=on_held, min_hold=min_hold)
     options = Options(
         name=name,
         full_name=naming(name, key),
@@ -119,8 +180,42 @@ def singleton(
         on_lost=check_on_lost(on_lost),
         min_hold=seconds(min_hold, "min_hold"),
         store=store_or_default(store),
+        order=_order(name, once=once, order=order),
     )
     return functools.partial(_decorate, options)
+
+
+def _refuse_misuse(
+    *, once: bool, order: object, key: object, on_held: object, min_hold: float | timedelta
+) -> None:
+    if not isinstance(once, bool):
+        raise LeaseConfigError(f"once must be True or False, not {once!r}")
+    if once and order is not None:
+        raise LeaseConfigError("once and order exclude each other: an order is done once, too")
+    if once and key is None:
+        raise LeaseConfigError(
+            "once needs a key that names the slot, such as key='time': without one, the first"
+            " success would be the last"
+        )
+    parameter = "once" if once else "order"
+    if (once or order is not None) and on_held == "skip":
+        raise LeaseConfigError(
+            f'{parameter} cannot have on_held="skip": a copy that is skipped counts'
+            ' as delivered, and if the first one then fails nobody does the work: use "raise", and'
+            " let the source deliver again"
+        )
+    if once and min_hold:
+        raise LeaseConfigError("once cannot have a min_hold: a slot that is done stays done")
+
+
+def _order(name: str, *, once: bool, order: Key | None) -> Callable[[Any, Any], Order] | None:
+    if once:
+        return lambda event, context: ONCE
+    if order is None:
+        return None
+    from .order import ordering
+
+    return ordering(name, order)
 
 
 def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,7 +233,9 @@ def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., A
             except LeaseHeldError as error:
                 return options.held(event, context, error)
             arguments = handler.with_lease(kwargs, lease)
-            return hold.run(lambda: handler.refuse_deferred(function(*args, **arguments)))
+            return hold.run(
+                lambda: hold.judge(handler.refuse_deferred(function(*args, **arguments)))
+            )
         finally:
             hold.abandon()
 
@@ -154,7 +251,7 @@ def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., A
                 return await result if isinstance(result, Awaitable) else result
             async with hold:
                 arguments = handler.with_lease(kwargs, lease)
-                return handler.refuse_deferred(await function(*args, **arguments))
+                return hold.judge(handler.refuse_deferred(await function(*args, **arguments)))
         finally:
             hold.abandon()
 

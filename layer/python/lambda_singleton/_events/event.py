@@ -13,6 +13,7 @@ Kind = Literal[
     "lost",
     "released",
     "release_failed",
+    "unrecorded",
     "forced",
 ]
 
@@ -28,13 +29,15 @@ class LeaseEvent(NamedTuple):
       "skipped".
     - "skipped": the handler does not run, since `holder` has the lease until `held_until`; with the
       `reason` "resting" since that one's minimum hold lasts until then, "paused" if it is an
-      operator.
+      operator, "done" or "superseded" if there is nothing left to do.
     - "failed": the handler does not run, because of `error`.
     - "renewed": until `until`.
     - "renewal_failed": because of `error`. It is tried again while the lease lasts.
     - "lost": `reason` is "stolen" or "expired".
     - "released": after it was `held`, with the run's `outcome`; it `took` that long.
     - "release_failed": because of `error`. The lease ends by itself.
+    - "unrecorded": the run has succeeded, and the store has not confirmed that this is recorded:
+      it will perhaps be done once more.
     - "forced": somebody has freed it by force, and raised `token`.
     """
 

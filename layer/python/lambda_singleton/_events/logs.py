@@ -22,6 +22,7 @@ _LEVELS = {
     "lost": ERROR,
     "released": INFO,
     "release_failed": WARNING,
+    "unrecorded": WARNING,
     "forced": WARNING,
 }
 
@@ -45,7 +46,7 @@ def _sentence(event: LeaseEvent) -> str:
         case "waiting":
             return f"waiting for {lease}, which {_holder(event)}"
         case "skipped":
-            return f"skipped: {lease} {_holder(event)}"
+            return f"skipped: {_refusal(lease, event)}"
         case "failed":
             return f"{lease} was not acquired, nothing runs: {_error(event)}"
         case "renewed":
@@ -58,8 +59,18 @@ def _sentence(event: LeaseEvent) -> str:
             return f"{lease} released after {event.held or 0:.3f} s: {event.outcome}"
         case "release_failed":
             return f"{lease} could not be released and ends by itself: {_error(event)}"
+        case "unrecorded":
+            return f"{lease}: success not recorded (token {event.token}), it may be done again"
         case "forced":
             return f"{lease} was released by force: its token is {event.token} now"
+
+
+def _refusal(lease: str, event: LeaseEvent) -> str:
+    if event.reason == "done":
+        return f"this run of {lease} is done"
+    if event.reason == "superseded":
+        return f"this run of {lease} is superseded, a later one has begun"
+    return f"{lease} {_holder(event)}"
 
 
 def _holder(event: LeaseEvent) -> str:

@@ -20,6 +20,7 @@ _COUNTED = {
     "lost": "Lost",
     "renewal_failed": "RenewalFailures",
     "release_failed": "ReleaseFailures",
+    "unrecorded": "Unrecorded",
     "failed": "StoreErrors",
 }
 

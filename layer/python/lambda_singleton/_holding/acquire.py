@@ -102,6 +102,9 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
             yield from _look(tenure, waiting)
         else:
             raise _held(tenure.name, waiting.record, store)
+        refused = tenure.aim.refused_by(waiting.record)
+        if refused is not None:
+            raise _done(tenure.name, waiting.record, refused)
         action, pause = waiting.next()
         if pause:
             yield Pause(pause)
@@ -220,6 +223,15 @@ def _why(record: LeaseRecord) -> RefusalReason:
     if record.owner is None:
         return "resting"
     return "paused" if record.is_paused else "held"
+
+
+def _done(name: str, record: LeaseRecord | None, reason: RefusalReason) -> LeaseHeldError:
+    # Waiting would not help, whoever holds the lease.
+    how = "is done" if reason == "done" else "has been superseded: a later one has begun"
+    holder = None if record is None or record.holder is None else dict(record.holder)
+    return LeaseHeldError(
+        f"this run of lease {name!r} {how}", name=name, reason=reason, holder=holder
+    )
 
 
 def _free_in(record: LeaseRecord, store: LeaseStore) -> float | None:

@@ -16,6 +16,7 @@ from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
 from .._events.logger import logger
 from .._text import quoted
 from .acquire import take, take_async
+from .aim import is_partial
 from .background import in_background
 from .interrupt import Interruption, TaskInterruption, interruption_of_this_thread
 from .lease import Lease
@@ -112,6 +113,8 @@ class Hold:
         self.outer: weakref.ref[Hold] | None = None
         self._wait = wait
         self._on_lost = on_lost
+        #: How the run has gone, as far as its result tells.
+        self.outcome = "succeeded"
         self._interruption: Interruption | None = None
         self._watch: Watch | None = None
         self._thread = threading.get_ident()
@@ -241,7 +244,7 @@ class Hold:
     def _leave(self, error: BaseException | None) -> None:
         try:
             self._disarm()
-            _finish(self.tenure, self._watch, error)
+            _finish(self.tenure, self._watch, self._outcome(error))
             self.is_open = False
         except BaseException as stray:
             self.abandon()
@@ -257,7 +260,7 @@ class Hold:
             # A child of fork() has the coroutine, but not the loop.
             if not self.tenure.is_here:
                 return was_cancelled
-            finish = partial(_finish, self.tenure, self._watch, error)
+            finish = partial(_finish, self.tenure, self._watch, self._outcome(error))
             # A coroutine that is thrown away cannot wait.
             if isinstance(error, GeneratorExit):
                 in_background(finish, self.tenure.name)
@@ -268,6 +271,15 @@ class Hold:
         except BaseException:
             self.abandon()
             raise
+
+    def _outcome(self, error: BaseException | None) -> str:
+        return self.outcome if error is None else "failed"
+
+    def judge(self, result: T) -> T:
+        """Return the result; one that asks for a part of its batch again is no success."""
+        if self.tenure.aim.is_recorded and is_partial(result):
+            self.outcome = "failed"
+        return result
 
     def _disarm(self) -> None:
         if self._interruption is not None:
@@ -322,12 +334,11 @@ def _cancelled_error() -> type[BaseException]:
     return CancelledError
 
 
-def _finish(tenure: Tenure, watch: Watch | None, error: BaseException | None) -> None:
+def _finish(tenure: Tenure, watch: Watch | None, outcome: str) -> None:
     # In a child of fork() there is neither a watch nor anything to give back.
     if not tenure.is_here:
         return
     has_hung = watch is not None and not watch.stop()
-    outcome = "succeeded" if error is None else "failed"
 
     def finish() -> None:
         # The handler's outcome is the handler's: what goes wrong in here is only told.

@@ -38,6 +38,8 @@ def release(tenure: Tenure, outcome: str) -> Steps[None]:
             spare=_TIME_TO_RETURN,
             unanswered=tenure.may_have_been_released,
         )
+        if outcome == "succeeded" and not _is_recorded(answer, tenure):
+            tenure.tell("unrecorded")
         if _was_mine(answer, tenure):
             tenure.released()
         elif was_taken:
@@ -45,6 +47,8 @@ def release(tenure: Tenure, outcome: str) -> Steps[None]:
             return
     except Exception as error:
         tenure.tell("release_failed", error=error)
+        if outcome == "succeeded" and tenure.aim.is_recorded:
+            tenure.tell("unrecorded")
         raise
     finally:
         tenure.tell_loss()
@@ -72,6 +76,10 @@ def _was_mine(answer: Answer, tenure: Tenure) -> bool:
     record = answer.reply.record
     by_me = record is not None and (record.owner, record.token) == (None, tenure.token)
     return answer.reply.applied or tenure.is_perhaps_released or by_me
+
+
+def _is_recorded(answer: Answer, tenure: Tenure) -> bool:
+    return answer.reply.applied or tenure.aim.is_done_in(answer.reply.record)
 
 
 def give_back(tenure: Tenure, outcome: str, *, pauses: Sequence[float] = PAUSES) -> None:

@@ -17,6 +17,7 @@ from .._protocol.record import LeaseRecord, is_pause
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
 from .._text import quoted
+from .aim import NOTHING_MORE, Aim
 from .request import Answer
 
 State = Literal["taking", "held", "releasing", "released", "expired", "stolen"]
@@ -35,11 +36,17 @@ class Tenure:
     """
 
     def __init__(
-        self, store: LeaseStore, name: str, term: Term, holder: Mapping[str, str] | None = None
+        self,
+        store: LeaseStore,
+        name: str,
+        term: Term,
+        holder: Mapping[str, str] | None = None,
+        aim: Aim = NOTHING_MORE,
     ) -> None:
         self.store = store
         self.name = name
         self.term = term
+        self.aim = aim
         self.timeout: float = term.timeout(store.clock.time())
         # Made here and not at import: SnapStart clones what import made.
         self.owner: str = os.urandom(16).hex()
@@ -136,6 +143,7 @@ class Tenure:
             clock_skew=milliseconds(self.store.clock_skew),
             seen=seen,
             ticket=ticket,
+            order=self.aim.order,
         )
 
     def renew_at(self, sent: Instant) -> Renew:
@@ -144,16 +152,20 @@ class Tenure:
 
     def release_at(self, sent: Instant, outcome: str) -> Release:
         """Return the request that gives it back, and leaves word of how the run went."""
+        aim, has_succeeded = self.aim, outcome == "succeeded"
+        # What is to be done all the same must not wait for a rest.
+        rests = has_succeeded or not aim.is_recorded
         return Release(
             name=self.name,
             owner=self.owner,
             now=milliseconds(sent.wall),
-            free_at=self.term.rests_until(self._started.wall, sent.wall),
+            free_at=self.term.rests_until(self._started.wall, sent.wall) if rests else None,
             last_run={
                 "started": utc(self._started.wall),
                 "ended": utc(sent.wall),
                 "outcome": outcome,
             },
+            done=aim.order if has_succeeded else None,
         )
 
     # What it learns.

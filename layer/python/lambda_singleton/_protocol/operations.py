@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 from .._clock import milliseconds
+from .order import Order, is_comparable, is_lower
 from .record import LeaseRecord
 
 Value = str | int | Mapping[str, str]
@@ -72,6 +73,9 @@ class Acquire(NamedTuple):
 
     The owner's own second try must not bring the expiry down: a request that is applied late would
     otherwise cut a lease that its holder has renewed since.
+
+    A run of an `order` is refused once one of the same order has succeeded, or a later one has
+    begun: it would overwrite what that one has written, also if that one has not succeeded yet.
     """
 
     name: str
@@ -83,9 +87,20 @@ class Acquire(NamedTuple):
     clock_skew: int
     seen: LeaseRecord | None = None
     ticket: int | None = None
+    order: Order | None = None
 
     @property
     def condition(self) -> str:
+        if self.order is None:
+            return self._is_free
+        return (
+            f"({self._is_free})"
+            " AND (attribute_not_exists(#done) OR #done < :order)"
+            " AND (attribute_not_exists(#begun) OR #begun <= :order)"
+        )
+
+    @property
+    def _is_free(self) -> str:
         anybody = (
             "attribute_not_exists(#id)"
             " OR (attribute_not_exists(#owner)"
@@ -100,6 +115,16 @@ class Acquire(NamedTuple):
     def allows(self, record: LeaseRecord | None) -> bool:
         if record is None:
             return True
+        return self._finds_free(record) and (
+            self.order is None
+            or (
+                (record.done is None or is_lower(record.done, self.order))
+                and (record.begun is None or not is_lower(self.order, record.begun))
+                and is_comparable(record.begun, self.order)
+            )
+        )
+
+    def _finds_free(self, record: LeaseRecord) -> bool:
         if record.expires_at is None:
             return record.owner is None
         expires_at = milliseconds(record.expires_at)
@@ -123,6 +148,8 @@ class Acquire(NamedTuple):
             " #expires_at_ms = :expires_at, #duration_ms = :duration, #expiration = :expiration,"
             " #taken_from = if_not_exists(#owner, :owner)"
         )
+        if self.order is not None:
+            taken += ", #begun = :order"
         return taken if self.ticket is None else f"{taken}, #served = :ticket"
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
@@ -137,6 +164,8 @@ class Acquire(NamedTuple):
             tickets=0 if record is None else record.tickets,
             served=self.ticket or (0 if record is None else record.served),
             taken_from=(None if record is None else record.owner) or self.owner,
+            done=None if record is None else record.done,
+            begun=self.order if record is None or self.order is not None else record.begun,
         )
 
     @property
@@ -155,6 +184,8 @@ class Acquire(NamedTuple):
             values[":seen_expires_at"] = milliseconds(self.seen.expires_at)
         if self.ticket is not None:
             values[":ticket"] = self.ticket
+        if self.order is not None:
+            values[":order"] = self.order
         return values
 
     @property
@@ -220,6 +251,7 @@ class Release(NamedTuple):
     """Give the lease back, only while the owner is still me.
 
     The row and its token stay. `free_at` is the end of the minimum hold, if that is still ahead.
+    `done` is the order of a run that has succeeded.
     """
 
     name: str
@@ -227,6 +259,7 @@ class Release(NamedTuple):
     now: int
     free_at: int | None
     last_run: Mapping[str, str]
+    done: Order | None = None
 
     @property
     def condition(self) -> str:
@@ -237,25 +270,29 @@ class Release(NamedTuple):
 
     @property
     def update(self) -> str:
+        left = "SET #last_run = :last_run, #expiration = :expiration"
+        if self.done is not None:
+            left += ", #done = :order"
         if self.free_at is None:
-            return (
-                "SET #last_run = :last_run, #expiration = :expiration REMOVE #owner, #expires_at_ms"
-            )
-        return (
-            "SET #last_run = :last_run, #expiration = :expiration, #expires_at_ms = :free_at"
-            " REMOVE #owner"
-        )
+            return f"{left} REMOVE #owner, #expires_at_ms"
+        return f"{left}, #expires_at_ms = :free_at REMOVE #owner"
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         assert record is not None
-        free_at = None if self.free_at is None else self.free_at / 1000
-        return record._replace(owner=None, expires_at=free_at, last_run=self.last_run)
+        return record._replace(
+            owner=None,
+            expires_at=None if self.free_at is None else self.free_at / 1000,
+            last_run=self.last_run,
+            done=record.done if self.done is None else self.done,
+        )
 
     @property
     def values(self) -> dict[str, Value]:
         values: dict[str, Value] = {":owner": self.owner, ":last_run": self.last_run}
         if self.free_at is not None:
             values[":free_at"] = self.free_at
+        if self.done is not None:
+            values[":order"] = self.done
         return values
 
     @property
@@ -365,3 +402,40 @@ class ForceRelease(NamedTuple):
 
     def leaves(self, name: str | None, owner: str | None) -> bool:
         return name == self.name and owner is None
+
+
+class Redo(NamedTuple):
+    """Forget what was done and begun, so that it may be done once more: for people."""
+
+    name: str
+    now: int
+
+    @property
+    def condition(self) -> str:
+        return "attribute_exists(#done) OR attribute_exists(#begun)"
+
+    def allows(self, record: LeaseRecord | None) -> bool:
+        return record is not None and (record.done is not None or record.begun is not None)
+
+    @property
+    def update(self) -> str:
+        return "SET #expiration = :expiration REMOVE #done, #begun"
+
+    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
+        assert record is not None
+        return record._replace(done=None, begun=None)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return {}
+
+    @property
+    def in_use_until(self) -> int:
+        return self.now
+
+    @property
+    def wants_row(self) -> bool:
+        return True
+
+    def leaves(self, name: str | None, owner: str | None) -> bool:  # noqa: ARG002
+        return name == self.name

@@ -42,7 +42,8 @@ class LeaseRecord(NamedTuple):
     is still set. `holder` and `last_run` describe the latest holder and the latest completed run
     for people: nothing is decided on them. `tickets` were given to those who waited, and `served`
     is the latest of these that got the lease. `taken_from` is the owner whom the latest acquisition
-    found in the row, who had died; its own owner if the lease was free.
+    found in the row, who had died; its own owner if the lease was free. `done` is the order of the
+    latest run that has succeeded, `begun` of the latest that has begun: a number, or a time.
     """
 
     name: str
@@ -55,6 +56,8 @@ class LeaseRecord(NamedTuple):
     tickets: int = 0
     served: int = 0
     taken_from: str | None = None
+    done: int | str | None = None
+    begun: int | str | None = None
 
     @property
     def is_paused(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .._clock import LATEST, milliseconds
 from .._protocol.operations import Operation, Value
+from .._protocol.order import HIGHEST_ORDER
 from .._protocol.record import (
     HOLDER_FACTS,
     LONGEST_FACT,
@@ -24,6 +25,8 @@ _LAST_TOKEN = 2**63 - 1
 #: The attributes of a row that the protocol names itself.
 ATTRIBUTES = frozenset(
     {
+        "begun",
+        "done",
         "duration_ms",
         "expires_at_ms",
         "holder",
@@ -89,6 +92,8 @@ class Rows(NamedTuple):
             tickets=_number(item, "tickets", _LAST_TOKEN) or 0,
             served=_number(item, "served", _LAST_TOKEN) or 0,
             taken_from=_owner(item, "taken_from"),
+            done=_order(item, "done"),
+            begun=_order(item, "begun"),
         )
 
 
@@ -119,6 +124,15 @@ def _number(item: Mapping[str, Any], attribute: str, most: int) -> int | None:
     if not digits.isdecimal() or int(digits) > most:
         raise ValueError(f"its {attribute} is not a whole number from 0 to {most}")
     return int(digits)
+
+
+def _order(item: Mapping[str, Any], attribute: str) -> int | str | None:
+    if "S" not in item.get(attribute, {}):
+        return _number(item, attribute, HIGHEST_ORDER)
+    time = item[attribute]["S"]
+    if not isinstance(time, str) or len(time) > LONGEST_OWNER:
+        raise ValueError(f"its {attribute} is neither a whole number nor a time")
+    return time
 
 
 def _owner(item: Mapping[str, Any], attribute: str) -> str | None:
