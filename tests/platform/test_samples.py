@@ -83,6 +83,22 @@ def test_tenants_do_not_block_each_other(deployed: Function, store: DynamoDBStor
     assert deployed.invoke(north).error_type == "LeaseConfigError"
 
 
+@sample("hourly_rollup")
+def test_a_slot_is_done_once_whatever_is_delivered_twice(
+    deployed: Function, store: DynamoDBStore
+) -> None:
+    slot = event("hourly_rollup")
+    # Somebody died on the slot, and freed it.
+    lease = Lock(f"hourly-rollup#{slot['time']}", 30, store=store).acquire()
+    assert deployed.invoke(slot).error_type == "LeaseHeldError", "Lambda delivers it again"
+    lease.release()
+    assert deployed.invoke(slot).result["status"] == "added up"
+    again = [deployed.invoke(slot).result for _ in range(2)]
+    assert [(result["status"], result["reason"]) for result in again] == [("skipped", "done")] * 2
+    next_hour = {"time": "2026-11-22T03:00:00Z"}
+    assert deployed.invoke(next_hour).result["status"] == "added up"
+
+
 class TestLedger:
     @pytest.fixture
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
