@@ -24,6 +24,11 @@ _store_types: set[type] = set()
 _PACKAGE = __name__.partition(".")[0]
 
 
+class _NobodysStore(MemoryStore):
+    # What it would remember of a transaction's effects, nobody would apply.
+    transact = None  # type: ignore[assignment]
+
+
 def is_disabled() -> bool:
     """Read `SINGLETON_DISABLED`, and warn whoever wanted a lease when it is on."""
     disabled = is_on(DISABLED)
@@ -45,7 +50,7 @@ def _level_of_caller() -> int:
 
 def disabled_store() -> LeaseStore:
     """Return a store that nobody else knows: every lease in it is free."""
-    return MemoryStore()
+    return _NobodysStore()
 
 
 def store_or_default(store: LeaseStore | None) -> Callable[[], LeaseStore]:

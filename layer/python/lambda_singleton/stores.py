@@ -24,6 +24,8 @@ same rules itself, as DynamoDB does with `operation.condition` and `operation.up
 from ._clock import Clock
 from ._protocol.operations import (
     Acquire,
+    Advance,
+    Checkpoint,
     ForceRelease,
     Operation,
     Redo,
@@ -31,17 +33,20 @@ from ._protocol.operations import (
     Renew,
     TakeTicket,
 )
-from ._protocol.record import LeaseRecord
+from ._protocol.record import LeaseRecord, Progress
 from ._protocol.store import LeaseStore, Reply
 from ._stores.force_release import force_release
 
 __all__ = [
     "Acquire",
+    "Advance",
+    "Checkpoint",
     "Clock",
     "ForceRelease",
     "LeaseRecord",
     "LeaseStore",
     "Operation",
+    "Progress",
     "Redo",
     "Release",
     "Renew",

@@ -12,7 +12,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from .._errors import LeaseConfigError, LeaseError, LeaseInterrupt, NoLeaseError
+from .._errors import LeaseConfigError, LeaseDeadlineError, LeaseError, LeaseInterrupt, NoLeaseError
 from .._events.logger import logger
 from .._text import quoted
 from .acquire import take, take_async
@@ -273,7 +273,10 @@ class Hold:
             raise
 
     def _outcome(self, error: BaseException | None) -> str:
-        return self.outcome if error is None else "failed"
+        if error is None:
+            return self.outcome
+        is_unfinished = self.tenure.is_unfinished and isinstance(error, LeaseDeadlineError)
+        return "unfinished" if is_unfinished else "failed"
 
     def judge(self, result: T) -> T:
         """Return the result; one that asks for a part of its batch again is no success."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .checkpoint import checkpoint, item, progress_of
 from .release import release_now
 from .renewal import renew
 from .steps import run
@@ -61,6 +65,50 @@ class Lease:
         not answer: the lease is then held until `remaining()` is 0.
         """
         run(renew(self._tenure), self._tenure.store.clock)
+
+    @property
+    def progress(self) -> Any:
+        """The value of the latest checkpoint: this run's, or of one that did not succeed; or None.
+
+        A run that failed, died or ran out of time leaves it; success removes it. Raises
+        `LeaseConfigError` if somebody else wrote there what is no JSON.
+        """
+        return progress_of(self._tenure.step or self._tenure.progress)
+
+    def time_left(self) -> float:
+        """Return how many seconds of the invocation are left; infinite without a deadline."""
+        return self._tenure.term.time_left(self._tenure.store.clock.time())
+
+    def checkpoint(
+        self, value: Any, *, effects: Iterable[Mapping[str, Any]] = (), margin: float = 10
+    ) -> None:
+        """Write down how far this run has come, for the next one if this one does not succeed.
+
+        Costs one request, which also renews the lease. With `effects`, elements of
+        `transact_write_items` as a low-level client takes them, it is one transaction instead: they
+        are applied together with the value or not at all, and once, however often they are sent.
+        After a `LeaseStoreError` nobody knows: call it again with the same value. A value that is
+        the same as the last one's is the same step.
+
+        `value` is JSON of up to 400 bytes: a cursor, not the data. With less than `margin` seconds
+        of the invocation left, `LeaseDeadlineError` is raised after it is written: let it out, and
+        a retry goes on from there.
+
+        Raises `LeaseLostError` if the lease is not held any more: then nothing was written; and
+        boto3's `TransactionCanceledException` if a condition of an effect has failed.
+        """
+        # Of a generator nothing would be left for a second try.
+        steps = checkpoint(self._tenure, value, list(effects), margin)
+        run(steps, self._tenure.store.clock)
+
+    def checkpoint_item(self, value: Any) -> dict[str, Any]:
+        """Return the element for a `transact_write_items` of your own that writes `value` down.
+
+        Where `checkpoint(value, effects=...)` cannot be used. Send one at a time. If it is refused
+        for its condition, the row in the refusal tells: its `progress_token` and `progress_seq` are
+        those of the element's values if it has been applied before; another `owner` has the lease.
+        """
+        return item(self._tenure, value)
 
     def release(self) -> None:
         """Give the lease back. Calling it again is harmless.

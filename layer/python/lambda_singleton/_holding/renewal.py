@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 
 from .._backoff import Backoff, uniform
+from .._clock import Instant
 from .._errors import LeaseConfigError, LeaseError, LeaseLostError, LeaseStoreError
+from .._protocol.operations import Operation
 from .._text import quoted
 from .request import TRIES, request
 from .steps import Steps, run
 from .tenure import Tenure
 
 
-def renew(tenure: Tenure, *, tries: int = TRIES) -> Steps[None]:
+@contextmanager
+def only_one(tenure: Tenure) -> Iterator[None]:
+    """Send nothing else that writes to the row of a held lease meanwhile."""
+    # Of two in flight, the older one would be refused by what the newer one has written.
+    if not tenure.one_renewal_at_a_time.acquire(timeout=tenure.timeout):
+        raise LeaseStoreError(f"lease {quoted(tenure.name)} was not renewed: another renewal hangs")
+    try:
+        yield
+    finally:
+        tenure.one_renewal_at_a_time.release()
+
+
+def renew(
+    tenure: Tenure,
+    *,
+    tries: int = TRIES,
+    operation_at: Callable[[Instant], Operation] | None = None,
+) -> Steps[None]:
     """Extend the lease by its duration from now, and tell how it went.
+
+    `operation_at` makes another request that extends it.
 
     Raises `LeaseLostError` if it is not held any more, and `LeaseStoreError` if the store did not
     answer.
     """
     try:
-        # Of two in flight, the older one would be refused by what the newer one has written.
-        if not tenure.one_renewal_at_a_time.acquire(timeout=tenure.timeout):
-            raise LeaseStoreError(
-                f"lease {quoted(tenure.name)} was not renewed: another renewal hangs"
-            )
-        try:
-            until = yield from _renew(tenure, tries)
-        finally:
-            tenure.one_renewal_at_a_time.release()
+        with only_one(tenure):
+            until = yield from _renew(tenure, tries, operation_at or tenure.renew_at)
     except LeaseLostError:
         tenure.tell_loss()
         raise
@@ -37,11 +53,13 @@ def renew(tenure: Tenure, *, tries: int = TRIES) -> Steps[None]:
     tenure.tell("renewed", until=until)
 
 
-def _renew(tenure: Tenure, tries: int) -> Steps[float]:
+def _renew(
+    tenure: Tenure, tries: int, operation_at: Callable[[Instant], Operation]
+) -> Steps[float]:
     tenure.check()
     answer = yield from request(
         tenure.store,
-        tenure.renew_at,
+        operation_at,
         term=tenure.term,
         timeout=tenure.timeout,
         tries=tries,

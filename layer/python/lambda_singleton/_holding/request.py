@@ -37,12 +37,14 @@ def request(
     tries: int = TRIES,
     refuse: Callable[[Answer], None] = lambda answer: None,
     unanswered: Callable[[LeaseStoreError], None] = lambda error: None,
+    send: Callable[..., Reply] | None = None,
 ) -> Steps[Answer]:
     """Send the operation, made anew for each try, until there is an answer.
 
     `refuse` raises `LeaseStoreError` for a reply that makes no sense: that is no answer.
     `unanswered` hears of each such error, and the last one is raised if no try was answered, or
-    another would end less than `spare` seconds before the invocation does.
+    another would end less than `spare` seconds before the invocation does. `send` is used in place
+    of the store's `execute`.
     """
     clock = store.clock
     backoff = Backoff(0.05, 1.0)
@@ -50,7 +52,7 @@ def request(
         sent = Instant.now(clock)
         operation = operation_at(sent)
         try:
-            reply = yield partial(store.execute, operation, timeout=timeout)
+            reply = yield partial(send or store.execute, operation, timeout=timeout)
             answer = Answer(operation, reply, sent)
             refuse(answer)
         except LeaseStoreError as error:

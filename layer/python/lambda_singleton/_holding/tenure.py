@@ -12,8 +12,8 @@ from .._clock import Instant, milliseconds, provable_offset, utc
 from .._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossReason
 from .._events.event import Kind, LeaseEvent
 from .._events.observers import tell
-from .._protocol.operations import Acquire, Release, Renew
-from .._protocol.record import LeaseRecord, is_pause
+from .._protocol.operations import Acquire, Advance, Checkpoint, Release, Renew
+from .._protocol.record import LeaseRecord, Progress, is_pause
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
 from .._text import quoted
@@ -57,6 +57,12 @@ class Tenure:
         #: Whether a release was sent that nobody answered.
         self.is_perhaps_released: bool = False
         self.one_renewal_at_a_time: threading.Lock = threading.Lock()
+        #: How far an earlier run, or this one, had come when it took the lease.
+        self.progress: Progress | None = None
+        #: The latest step of this run; it may be in the row, or not yet.
+        self.step: Progress | None = None
+        #: Whether too little time was left to finish.
+        self.is_unfinished: bool = False
         self._holder = holder or {}
         self._pid = os.getpid()
         self._state: State = "taking"
@@ -150,11 +156,27 @@ class Tenure:
         """Return the request that extends it."""
         return Renew(name=self.name, owner=self.owner, expires_at=self.term.expiry(sent.wall))
 
+    def checkpoint_at(self, text: str, sent: Instant) -> Checkpoint:
+        """Return the request that writes down how far it has come, and extends it."""
+        return Checkpoint(self.name, self.owner, self.term.expiry(sent.wall), self._next(text))
+
+    def advance_at(self, text: str, sent: Instant) -> Advance:
+        """Return the part of a transaction that writes down how far it has come."""
+        return Advance(self.name, self.owner, milliseconds(sent.wall), self._next(text))
+
+    def _next(self, text: str) -> Progress:
+        # The same value again is the same step: what is sent again is not to be applied twice.
+        if self.step is None or self.step.text != text:
+            seq = 1 if self.step is None else self.step.seq + 1
+            self.step = Progress(text, self.token, seq)
+        return self.step
+
     def release_at(self, sent: Instant, outcome: str) -> Release:
         """Return the request that gives it back, and leaves word of how the run went."""
         aim, has_succeeded = self.aim, outcome == "succeeded"
         # What is to be done all the same must not wait for a rest.
-        rests = has_succeeded or not aim.is_recorded
+        rests = has_succeeded or not (aim.is_recorded or self.is_unfinished)
+        has_progress = self.progress is not None or self.step is not None
         return Release(
             name=self.name,
             owner=self.owner,
@@ -166,6 +188,7 @@ class Tenure:
                 "outcome": outcome,
             },
             done=aim.order if has_succeeded else None,
+            clears=has_succeeded and has_progress,
         )
 
     # What it learns.
@@ -178,6 +201,7 @@ class Tenure:
             # It has ended in time: nobody has died.
             self.taken_from = None
         self.token = record.token
+        self.progress = record.progress
         self.extend(answer.sent, self.term.expiry(answer.sent.wall))
         self._become("held", before=("taking",))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from .._clock import milliseconds
 from .order import Order, is_comparable, is_lower
-from .record import LeaseRecord
+from .record import LeaseRecord, Progress
 
 Value = str | int | Mapping[str, str]
 
@@ -166,6 +166,7 @@ class Acquire(NamedTuple):
             taken_from=(None if record is None else record.owner) or self.owner,
             done=None if record is None else record.done,
             begun=self.order if record is None or self.order is not None else record.begun,
+            progress=None if record is None else record.progress,
         )
 
     @property
@@ -251,7 +252,8 @@ class Release(NamedTuple):
     """Give the lease back, only while the owner is still me.
 
     The row and its token stay. `free_at` is the end of the minimum hold, if that is still ahead.
-    `done` is the order of a run that has succeeded.
+    `done` is the order of a run that has succeeded. What such a run has left of its progress is
+    removed if it `clears`.
     """
 
     name: str
@@ -260,6 +262,7 @@ class Release(NamedTuple):
     free_at: int | None
     last_run: Mapping[str, str]
     done: Order | None = None
+    clears: bool = False
 
     @property
     def condition(self) -> str:
@@ -273,9 +276,10 @@ class Release(NamedTuple):
         left = "SET #last_run = :last_run, #expiration = :expiration"
         if self.done is not None:
             left += ", #done = :order"
+        progress = ", #progress, #progress_token, #progress_seq" if self.clears else ""
         if self.free_at is None:
-            return f"{left} REMOVE #owner, #expires_at_ms"
-        return f"{left}, #expires_at_ms = :free_at REMOVE #owner"
+            return f"{left} REMOVE #owner, #expires_at_ms{progress}"
+        return f"{left}, #expires_at_ms = :free_at REMOVE #owner{progress}"
 
     def apply(self, record: LeaseRecord | None) -> LeaseRecord:
         assert record is not None
@@ -284,6 +288,7 @@ class Release(NamedTuple):
             expires_at=None if self.free_at is None else self.free_at / 1000,
             last_run=self.last_run,
             done=record.done if self.done is None else self.done,
+            progress=None if self.clears else record.progress,
         )
 
     @property
@@ -305,6 +310,133 @@ class Release(NamedTuple):
 
     def leaves(self, name: str | None, owner: str | None) -> bool:
         return name == self.name and owner is None
+
+
+class Checkpoint(NamedTuple):
+    """Write down how far the run has come, and renew the lease with the same request.
+
+    `seq` rises with each step of a run, so that progress never goes back when requests overtake
+    each other; the expiry does not come down either. Both are needed: at the deadline's cap all
+    expiries are equal.
+    """
+
+    name: str
+    owner: str
+    expires_at: int
+    progress: Progress
+
+    @property
+    def condition(self) -> str:
+        return (
+            "#owner = :owner AND #expires_at_ms <= :expires_at"
+            " AND (attribute_not_exists(#progress_token) OR #progress_token < :token"
+            " OR #progress_seq <= :seq)"
+        )
+
+    def allows(self, record: LeaseRecord | None) -> bool:
+        return (
+            record is not None
+            and record.owner == self.owner
+            and record.expires_at is not None
+            and milliseconds(record.expires_at) <= self.expires_at
+            and (
+                record.progress is None
+                or record.progress.token < self.progress.token
+                or record.progress.seq <= self.progress.seq
+            )
+        )
+
+    @property
+    def update(self) -> str:
+        return (
+            "SET #expires_at_ms = :expires_at, #expiration = :expiration, #progress = :progress,"
+            " #progress_token = :token, #progress_seq = :seq"
+        )
+
+    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
+        assert record is not None
+        return record._replace(expires_at=self.expires_at / 1000, progress=self.progress)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return {
+            ":owner": self.owner,
+            ":expires_at": self.expires_at,
+            ":progress": self.progress.text,
+            ":token": self.progress.token,
+            ":seq": self.progress.seq,
+        }
+
+    @property
+    def in_use_until(self) -> int:
+        return self.expires_at
+
+    @property
+    def wants_row(self) -> bool:
+        return False
+
+    def leaves(self, name: str | None, owner: str | None) -> bool:
+        return name == self.name and owner == self.owner
+
+
+class Advance(NamedTuple):
+    """Write down how far the run has come, in one transaction with what it has done.
+
+    A step is applied once, however often it is sent: its `seq` has to be higher than the row's.
+    The lease is not renewed by it, and keeps the expiration that it has.
+    """
+
+    name: str
+    owner: str
+    now: int
+    progress: Progress
+
+    @property
+    def condition(self) -> str:
+        return (
+            "#owner = :owner"
+            " AND (attribute_not_exists(#progress_token) OR #progress_token < :token"
+            " OR #progress_seq < :seq)"
+        )
+
+    def allows(self, record: LeaseRecord | None) -> bool:
+        return (
+            record is not None
+            and record.owner == self.owner
+            and (
+                record.progress is None
+                or record.progress.token < self.progress.token
+                or record.progress.seq < self.progress.seq
+            )
+        )
+
+    @property
+    def update(self) -> str:
+        return "SET #progress = :progress, #progress_token = :token, #progress_seq = :seq"
+
+    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
+        assert record is not None
+        return record._replace(progress=self.progress)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        return {
+            ":owner": self.owner,
+            ":progress": self.progress.text,
+            ":token": self.progress.token,
+            ":seq": self.progress.seq,
+        }
+
+    @property
+    def in_use_until(self) -> int:
+        return self.now
+
+    @property
+    def wants_row(self) -> bool:
+        return False
+
+    def leaves(self, name: str | None, owner: str | None) -> bool:
+        return name == self.name and owner == self.owner
 
 
 class TakeTicket(NamedTuple):

@@ -22,6 +22,9 @@ RUN_FACTS = ("started", "ended", "outcome")
 #: What is read of one such fact, in signs: AWS's own limit for the longest, a log group's name.
 LONGEST_FACT = 512
 
+#: What a run's progress may have, in bytes: most rows stay within 1 KB, and cost one unit.
+LONGEST_PROGRESS = 400
+
 #: What an owner's id may have, in signs.
 LONGEST_OWNER = 255
 
@@ -35,6 +38,14 @@ def is_pause(owner: str | None) -> bool:
     return owner is not None and owner.startswith(PAUSE)
 
 
+class Progress(NamedTuple):
+    """How far a run has come: a JSON value as text, whose run's token, and which step of it."""
+
+    text: str
+    token: int
+    seq: int
+
+
 class LeaseRecord(NamedTuple):
     """A row of the table, decoded. Times are epoch seconds, lengths are seconds.
 
@@ -44,6 +55,7 @@ class LeaseRecord(NamedTuple):
     is the latest of these that got the lease. `taken_from` is the owner whom the latest acquisition
     found in the row, who had died; its own owner if the lease was free. `done` is the order of the
     latest run that has succeeded, `begun` of the latest that has begun: a number, or a time.
+    `progress` is how far a run has come that has not succeeded.
     """
 
     name: str
@@ -58,6 +70,7 @@ class LeaseRecord(NamedTuple):
     taken_from: str | None = None
     done: int | str | None = None
     begun: int | str | None = None
+    progress: Progress | None = None
 
     @property
     def is_paused(self) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._backoff import uniform
 from .._clock import Clock, seconds
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
 from .._events.logger import logger
@@ -19,7 +21,17 @@ from .._text import quoted
 from .chosen import choose
 from .client import Clients, GivenClient, OwnClients
 from .force_release import force_release
-from .refusals import date_of, error_code, explain, not_a_lease, reading, without_secrets
+from .refusals import (
+    ConflictError,
+    date_of,
+    error_code,
+    explain,
+    is_own,
+    not_a_lease,
+    raise_if_transient,
+    reading,
+    without_secrets,
+)
 from .rows import ATTRIBUTES, Rows
 from .table import TABLE, create_table
 
@@ -27,6 +39,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+#: How often a request is sent again that a transaction on its row has kept out.
+CONFLICTS = 10
 
 
 class DynamoDBStore:
@@ -107,7 +123,64 @@ class DynamoDBStore:
             logger().debug("%r could not be warmed", self, exc_info=True)
 
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
-        """Send one UpdateItem."""
+        """Send one UpdateItem, and again while a transaction on the row is in its way."""
+        try:
+            return self._update(operation, timeout)
+        except ConflictError:
+            return self._despite_conflicts(partial(self._update, operation), timeout)
+
+    def transact(
+        self, operation: Operation, effects: Sequence[Mapping[str, Any]], *, timeout: float
+    ) -> Reply:
+        """Send one TransactWriteItems: the operation and the effects, or neither.
+
+        Raises boto3's own error if an effect was refused.
+        """
+        items = [self.transaction_item(operation), *effects]
+        send = partial(self._transact, operation.name, items)
+        try:
+            return send(timeout)
+        except ConflictError:
+            return self._despite_conflicts(send, timeout)
+
+    def transaction_item(self, operation: Operation) -> dict[str, Any]:
+        """Return the operation as an element of TransactItems."""
+        request = self._rows.request(operation, operation.in_use_until // 1000 + self._retention)
+        del request["ReturnValues"]
+        return {"Update": {"TableName": self._table, **request}}
+
+    def _transact(self, name: str, items: list[Any], timeout: float) -> Reply:
+        client = self._get(self._full_clients, timeout)
+        try:
+            response = client.transact_write_items(TransactItems=items)
+        except Exception as error:
+            refusal: Any = getattr(error, "response", None)
+            if error_code(refusal) != "TransactionCanceledException":
+                explained = explain(error, self._table, "TransactWriteItems", name)
+                raise explained from without_secrets(error)
+            if not is_own(refusal):
+                # What an effect is refused for is the handler's to know.
+                raise_if_transient(error, self._table)
+                raise
+            item = refusal["CancellationReasons"][0].get("Item")
+            with reading(self._table):
+                return Reply(applied=False, record=self._decode(item) or self.get(name))
+        return Reply(applied=True, store_time=date_of(response))
+
+    def _despite_conflicts(self, send: Callable[[float], Reply], timeout: float) -> Reply:
+        # A transaction that is under way takes some milliseconds: nothing was applied meanwhile.
+        give_up_at = self.clock.monotonic() + timeout
+        for _ in range(CONFLICTS):
+            self.clock.sleep(uniform(0.005, 0.05))
+            left = give_up_at - self.clock.monotonic()
+            try:
+                return send(max(left, 0.01))
+            except ConflictError:
+                if left <= 0.05:
+                    raise
+        return send(max(give_up_at - self.clock.monotonic(), 0.01))
+
+    def _update(self, operation: Operation, timeout: float) -> Reply:
         table, client = self._table, self._client(timeout)
         expiration = operation.in_use_until // 1000 + self._retention
         request = self._rows.request(operation, expiration)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from .._clock import Clock
 from .._protocol.operations import Operation
@@ -28,6 +29,8 @@ class MemoryStore:
         self.kill_grace = kill_grace
         self._records: dict[str, LeaseRecord] = {}
         self._lock = threading.Lock()
+        #: What `lease.checkpoint(..., effects=...)` has applied, in order.
+        self.effects: list[Mapping[str, Any]] = []
 
     def prepare(self, *, timeout: float) -> None:
         """Do nothing: memory is always ready."""
@@ -40,6 +43,22 @@ class MemoryStore:
                 return Reply(applied=False, record=record)
             record = self._records[operation.name] = operation.apply(record)
             return Reply(applied=True, record=record)
+
+    def transact(
+        self,
+        operation: Operation,
+        effects: Sequence[Mapping[str, Any]],
+        *,
+        timeout: float,  # noqa: ARG002
+    ) -> Reply:
+        """Apply the operation, and remember its effects in `effects`, or do neither."""
+        with self._lock:
+            record = self._records.get(operation.name)
+            if not operation.allows(record):
+                return Reply(applied=False, record=record)
+            self._records[operation.name] = operation.apply(record)
+            self.effects.extend(effects)
+            return Reply(applied=True)
 
     def get(self, name: str) -> LeaseRecord | None:
         """Return the lease called `name`, or None if there never was one."""

@@ -34,13 +34,40 @@ _TRANSIENT_CODES = frozenset(
         "RequestTimeoutException",
         "ServiceUnavailable",
         "ThrottlingException",
-        "TransactionConflictException",
         "TransactionInProgressException",
     }
 )
 
 
 _CARRIER = f"{__package__}.carrier"
+
+
+class ConflictError(LeaseStoreError):
+    """A transaction on the row was under way: nothing was applied."""
+
+
+#: Why a transaction was cancelled that may be sent again.
+_CANCELLED = {
+    "TransactionConflict": ConflictError,
+    "ThrottlingError": LeaseStoreError,
+    "ProvisionedThroughputExceeded": LeaseStoreError,
+}
+
+
+def is_own(refusal: Any) -> bool:
+    """Say whether a transaction was cancelled since the lease's own condition has failed."""
+    reasons = refusal.get("CancellationReasons") or [{}]
+    return bool(reasons[0].get("Code") == "ConditionalCheckFailed")
+
+
+def raise_if_transient(error: Any, table: str) -> None:
+    """Raise `LeaseStoreError` if a cancelled transaction may work when it is sent again."""
+    codes = {reason.get("Code") for reason in error.response.get("CancellationReasons") or ()}
+    if "ConditionalCheckFailed" in codes:
+        return
+    for code, kind in _CANCELLED.items():
+        if code in codes:
+            raise kind(f"DynamoDB could not serve table {quoted(table)}: {told(error)}")
 
 
 def not_a_lease(table: str, name: str | None, why: Exception) -> LeaseConfigError:
@@ -120,6 +147,8 @@ def _refusal(error: Any, table: str, action: str, name: str | None) -> LeaseErro
     code = error_code(error.response)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     # A code that is a number: the refusal broke off before its reason.
+    if code == "TransactionConflictException":
+        return ConflictError(f"DynamoDB could not serve table {quoted(table)}: {told(error)}")
     if code in _TRANSIENT_CODES or status >= 500 or status == 429 or code.isdigit():
         return LeaseStoreError(f"DynamoDB could not serve table {quoted(table)}: {told(error)}")
     if code == "ResourceNotFoundException":

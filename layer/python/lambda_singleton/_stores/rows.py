@@ -14,8 +14,10 @@ from .._protocol.record import (
     HOLDER_FACTS,
     LONGEST_FACT,
     LONGEST_OWNER,
+    LONGEST_PROGRESS,
     RUN_FACTS,
     LeaseRecord,
+    Progress,
 )
 
 # What a row may say. DynamoDB's numbers go on after that token, but 64 bits elsewhere do not.
@@ -32,6 +34,9 @@ ATTRIBUTES = frozenset(
         "holder",
         "last_run",
         "owner",
+        "progress",
+        "progress_seq",
+        "progress_token",
         "served",
         "taken_from",
         "tickets",
@@ -94,6 +99,7 @@ class Rows(NamedTuple):
             taken_from=_owner(item, "taken_from"),
             done=_order(item, "done"),
             begun=_order(item, "begun"),
+            progress=_progress(item),
         )
 
 
@@ -124,6 +130,18 @@ def _number(item: Mapping[str, Any], attribute: str, most: int) -> int | None:
     if not digits.isdecimal() or int(digits) > most:
         raise ValueError(f"its {attribute} is not a whole number from 0 to {most}")
     return int(digits)
+
+
+def _progress(item: Mapping[str, Any]) -> Progress | None:
+    if "progress_token" not in item:
+        return None
+    text = item.get("progress", {}).get("S")
+    token = _number(item, "progress_token", _LAST_TOKEN)
+    seq = _number(item, "progress_seq", _LAST_TOKEN)
+    # It is given to the handler, and so cannot be cut.
+    if not isinstance(text, str) or len(text) > LONGEST_PROGRESS or token is None or seq is None:
+        raise ValueError("its progress is not a text with a token and a number")
+    return Progress(text, token, seq)
 
 
 def _order(item: Mapping[str, Any], attribute: str) -> int | str | None:
