@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_singleton._stores.rows import Rows
-from lambda_singleton.stores import LeaseRecord
+from lambda_singleton.stores import LeaseRecord, Progress
 from lambda_singleton_testkit.cases import CASES, AnyOperation, Case
 
 FILE = Path(__file__).parents[1] / "docs" / "vectors.json"
@@ -20,7 +20,7 @@ ROWS = Rows(key_attr="id", ttl_attr="expiration")
 RETENTION = 7 * 86_400
 
 #: Parameters that are left out where they are not used: who does not know them needs none.
-OFF_BY_DEFAULT = ("order", "done")
+OFF_BY_DEFAULT = ("order", "done", "clears")
 
 #: Items that are no leases, in DynamoDB's own form: a client refuses them all.
 UNREADABLE: Mapping[str, dict[str, Any]] = {
@@ -53,6 +53,17 @@ UNREADABLE: Mapping[str, dict[str, Any]] = {
         "done": {"BOOL": True},
     },
     "a begun order below zero": {"token": {"N": "7"}, "begun": {"N": "-1"}},
+    "progress that is no text": {
+        "token": {"N": "7"},
+        "progress": {"N": "1"},
+        "progress_token": {"N": "7"},
+        "progress_seq": {"N": "1"},
+    },
+    "progress without its step": {
+        "token": {"N": "7"},
+        "progress": {"S": "1"},
+        "progress_token": {"N": "7"},
+    },
     "tickets that are no number": {"token": {"N": "7"}, "tickets": {"BOOL": True}},
 }
 
@@ -72,6 +83,9 @@ def attributes(record: LeaseRecord, expiration: int | None) -> dict[str, Any]:
         "served": record.served or None,
         "done": record.done,
         "begun": record.begun,
+        "progress": None if record.progress is None else record.progress.text,
+        "progress_token": None if record.progress is None else record.progress.token,
+        "progress_seq": None if record.progress is None else record.progress.seq,
         "expiration": expiration,
     }
     return {name: value for name, value in row.items() if value is not None}
@@ -92,7 +106,15 @@ def record_of(row: Mapping[str, Any]) -> LeaseRecord:
         taken_from=row.get("taken_from"),
         done=row.get("done"),
         begun=row.get("begun"),
+        progress=progress_of(row),
     )
+
+
+def progress_of(row: Mapping[str, Any]) -> Progress | None:
+    """Return the progress of a row's attributes."""
+    if "progress" not in row:
+        return None
+    return Progress(row["progress"], row["progress_token"], row["progress_seq"])
 
 
 def vector(case: Case) -> dict[str, Any]:
@@ -129,8 +151,10 @@ def parameters(operation: AnyOperation) -> dict[str, Any]:
     given = {
         name: value
         for name, value in operation._asdict().items()
-        if value is not None or name not in OFF_BY_DEFAULT
+        if value or name not in OFF_BY_DEFAULT
     }
+    if isinstance(given.get("progress"), Progress):
+        given["progress"] = given["progress"]._asdict()
     if (seen := given.get("seen")) is not None:
         given["seen"] = {
             "token": seen.token,

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from lambda_singleton import LeaseStoreError
-from lambda_singleton.stores import Clock, LeaseRecord, Operation, Reply, force_release
+from lambda_singleton.stores import Clock, LeaseRecord, Operation, Progress, Reply, force_release
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS leases (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)"
 #: How long to wait for the file while others use it, in seconds.
@@ -92,4 +92,6 @@ def _read(connection: sqlite3.Connection, name: str) -> LeaseRecord | None:
 
 
 def _decode(text: str) -> LeaseRecord:
-    return LeaseRecord(**json.loads(text))
+    known = json.loads(text)
+    progress = known.pop("progress", None)
+    return LeaseRecord(**known, progress=progress and Progress(*progress))

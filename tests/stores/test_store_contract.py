@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from lambda_singleton import DynamoDBStore, LeaseRecord, LeaseStore, MemoryStore
 from lambda_singleton.stores import (
     Acquire,
+    Advance,
+    Checkpoint,
     ForceRelease,
     Operation,
     Redo,
@@ -93,6 +95,8 @@ class TestTheKit:
             TakeTicket,
             ForceRelease,
             Redo,
+            Checkpoint,
+            Advance,
         }
 
     def test_a_store_that_refuses_nothing_fails(self) -> None:

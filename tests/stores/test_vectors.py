@@ -13,8 +13,11 @@ import vectors
 from lambda_singleton import DynamoDBStore, LeaseRecord, MemoryStore, fenced
 from lambda_singleton.stores import (
     Acquire,
+    Advance,
+    Checkpoint,
     ForceRelease,
     LeaseStore,
+    Progress,
     Redo,
     Release,
     Renew,
@@ -23,7 +26,8 @@ from lambda_singleton.stores import (
 from sqlite_store import SQLiteStore
 
 FILE = json.loads(vectors.FILE.read_text())
-KINDS = {kind.__name__: kind for kind in (Acquire, Renew, Release, TakeTicket, ForceRelease, Redo)}
+OPERATIONS = (Acquire, Renew, Release, TakeTicket, ForceRelease, Redo, Checkpoint, Advance)
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in OPERATIONS}
 
 every_vector = pytest.mark.parametrize("vector", FILE["vectors"], ids=lambda each: each["case"])
 
@@ -38,6 +42,8 @@ def operation(vector: dict[str, Any], name: str) -> Any:
         given["seen"] = LeaseRecord(
             name, seen["token"], owner=seen["owner"], expires_at=None if end is None else end / 1000
         )
+    if given.get("progress"):
+        given["progress"] = Progress(**given["progress"])
     return kind(**given)
 
 
@@ -168,4 +174,4 @@ def test_the_specification_has_the_expressions_that_are_sent() -> None:
     assert sent - set(blocks) == set()
     of_the_fence = fenced(7, Item={"id": "x"})["ConditionExpression"]
     assert set(blocks) - sent - set(additions) == {of_the_fence}
-    assert len(additions) == 7
+    assert len(additions) == 8

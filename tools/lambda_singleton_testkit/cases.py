@@ -9,15 +9,18 @@ from typing import NamedTuple
 
 from lambda_singleton.stores import (
     Acquire,
+    Advance,
+    Checkpoint,
     ForceRelease,
     LeaseRecord,
+    Progress,
     Redo,
     Release,
     Renew,
     TakeTicket,
 )
 
-AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease | Redo
+AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease | Redo | Checkpoint | Advance
 
 NAME = "job"
 #: When the stories begin, in epoch seconds.
@@ -80,7 +83,12 @@ def renew(owner: str, until: float) -> Renew:
 
 
 def release(
-    owner: str, at: float, free_at: float | None = None, done: int | str | None = None
+    owner: str,
+    at: float,
+    free_at: float | None = None,
+    done: int | str | None = None,
+    *,
+    clears: bool = False,
 ) -> Release:
     """Return a release, which leaves a minimum hold up to `free_at`, and what is `done`."""
     return Release(
@@ -90,6 +98,7 @@ def release(
         free_at=None if free_at is None else ms(free_at),
         last_run={"outcome": "succeeded"},
         done=done,
+        clears=clears,
     )
 
 
@@ -106,6 +115,16 @@ def force(at: float, *, seen: LeaseRecord | None = None) -> ForceRelease:
 def redo(at: float) -> Redo:
     """Return what forgets that something was done."""
     return Redo(NAME, now=ms(at))
+
+
+def checkpoint(owner: str, until: float, token: int, seq: int) -> Checkpoint:
+    """Return a checkpoint that extends the lease up to `until`."""
+    return Checkpoint(NAME, owner, ms(until), Progress(f'"page {seq}"', token, seq))
+
+
+def advance(owner: str, token: int, seq: int) -> Advance:
+    """Return a checkpoint as a part of a transaction."""
+    return Advance(NAME, owner, ms(9), Progress(f'"page {seq}"', token, seq))
 
 
 def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
@@ -159,6 +178,20 @@ OLD, NEW = "2030-01-31T12:00:00.000000000Z", "2030-01-31T12:00:00.123000000Z"
 DONE_AT = Situation((acquire("a", order=OLD),), held_by("a", FIRST, until=30, begun=OLD)).then(
     release("a", 5, done=OLD), owner=None, expires_at=None, last_run=SUCCEEDED, done=OLD
 )
+# A run that has come to page 2, and what it leaves when it dies, fails or succeeds.
+PAGE_2 = Progress('"page 2"', FIRST, 2)
+SAVED = HELD.then(checkpoint("a", 40, FIRST, 2), expires_at=START + 40, progress=PAGE_2)
+LEFT = SAVED.then(release("a", 5), owner=None, expires_at=None, last_run=SUCCEEDED)
+CONTINUED = LEFT.then(
+    acquire("b", 6),
+    **held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, progress=PAGE_2)._asdict(),
+)
+
+
+def saved(owner: str, until: float, token: int, seq: int, **facts: object) -> LeaseRecord:
+    """Return the row of a run that has come to a page."""
+    progress = Progress(f'"page {seq}"', token, seq)
+    return held_by(owner, token, until=until, progress=progress, **facts)
 
 
 def after(done: Situation, token: int, until: float, **facts: object) -> LeaseRecord:
@@ -412,6 +445,62 @@ CASES = (
             begun=6,
         ),
     ),
+    # Checkpoint.
+    Case("a checkpoint renews", HELD, checkpoint("a", 40, FIRST, 2), SAVED.row),
+    Case("a repeated checkpoint is applied", SAVED, checkpoint("a", 40, FIRST, 2), SAVED.row),
+    Case(
+        "a later step replaces an earlier one",
+        SAVED,
+        checkpoint("a", 50, FIRST, 3),
+        saved("a", 50, FIRST, 3),
+    ),
+    Case(
+        "an earlier step does not replace a later one", SAVED, checkpoint("a", 40, FIRST, 1), None
+    ),
+    Case(
+        "a late checkpoint does not shorten the lease", SAVED, checkpoint("a", 39, FIRST, 3), None
+    ),
+    Case("nobody else writes a checkpoint", SAVED, checkpoint("b", 99, FIRST + 1, 9), None),
+    Case("an unknown lease has no checkpoint", NO_ROW, checkpoint("a", 99, FIRST, 1), None),
+    Case("a checkpoint after the release is refused", LEFT, checkpoint("a", 99, FIRST, 9), None),
+    Case(
+        "the next run is given the progress",
+        LEFT,
+        acquire("b", 6),
+        CONTINUED.row,
+    ),
+    Case(
+        "the next run's first step replaces an earlier run's last one",
+        CONTINUED,
+        checkpoint("b", 50, FIRST + 1, 1),
+        saved("b", 50, FIRST + 1, 1, last_run=SUCCEEDED),
+    ),
+    Case("a failed run leaves its progress", SAVED, release("a", 5), LEFT.row),
+    Case("a successful run clears its progress", SAVED, release("a", 5, clears=True), FREE.row),
+    Case("nobody else clears progress", SAVED, release("b", 5, clears=True), None),
+    # Checkpoint in a transaction.
+    Case(
+        "a step of a transaction is written",
+        SAVED,
+        advance("a", FIRST, 3),
+        saved("a", 40, FIRST, 3),
+    ),
+    Case(
+        "a first step of a transaction is written",
+        HELD,
+        advance("a", FIRST, 1),
+        saved("a", 30, FIRST, 1),
+    ),
+    Case("a step of a transaction is written once", SAVED, advance("a", FIRST, 2), None),
+    Case("an earlier step of a transaction is refused", SAVED, advance("a", FIRST, 1), None),
+    Case(
+        "the next run's first step of a transaction is written",
+        CONTINUED,
+        advance("b", FIRST + 1, 1),
+        saved("b", 36, FIRST + 1, 1, last_run=SUCCEEDED),
+    ),
+    Case("nobody else advances", CONTINUED, advance("a", FIRST, 3), None),
+    Case("an unknown lease does not advance", NO_ROW, advance("a", FIRST, 1), None),
     # TakeTicket.
     Case(
         "a ticket is given while it is held",
