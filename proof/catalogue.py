@@ -1125,4 +1125,108 @@ RULES = (
             ),
         ),
     ),
+    # How far a run has come.
+    rule(
+        "Progress never goes back.",
+        *halves(
+            "test_an_earlier_step_does_not_replace_a_later_one",
+            "applied is True",
+            expression=(
+                '" OR #progress_seq <= :seq)"',
+                '" OR #progress_seq <= :seq OR #progress_seq > :seq)"',
+            ),
+            python=("or record.progress.seq <= self.progress.seq", "or True"),
+        ),
+        model=Constant("StepsDoNotGoBack", breaks="NeverBack", module="Progress"),
+        simulation=Switch("progress_may_go_back", shows="went back", world="without_effects"),
+    ),
+    rule(
+        "A step is applied once, however often it is sent.",
+        *halves(
+            "test_a_step_of_a_transaction_is_written_once",
+            "applied is True",
+            expression=(
+                '" OR #progress_seq < :seq)"',
+                '" OR #progress_seq < :seq OR #progress_seq = :seq)"',
+            ),
+            python=(
+                "or record.progress.seq < self.progress.seq",
+                "or record.progress.seq <= self.progress.seq",
+            ),
+        ),
+        model=Constant("StepsAreAppliedOnce", breaks="EffectsOnce", module="Progress"),
+        simulation=Switch("steps_are_applied_again", shows="came after", world="with_effects"),
+    ),
+    rule(
+        "The same value is the same step.",
+        removal(
+            "core/test_checkpoint.py::TestEffects::test_are_applied_once_whatever_is_lost",
+            "assert [",
+            (TENURE, "if self.step is None or self.step.text != text:", "if True:"),
+        ),
+        model=Constant("SameValueIsSameStep", breaks="EffectsOnce", module="Progress"),
+        simulation=Switch("each_request_is_a_step", shows="came after", world="with_effects"),
+    ),
+    rule(
+        "A step of a transaction is the owner's only.",
+        *halves(
+            "test_nobody_else_advances",
+            "applied is True",
+            expression=(
+                '"#owner = :owner"\n            " AND (attribute_not_exists(#progress_token)',
+                '"attribute_exists(#owner)"\n            " AND (attribute_not_exists(#progress_token)',
+            ),
+            python=("and record.owner == self.owner\n            and (", "and ("),
+            also=REPLY_UNCHECKED,
+        ),
+        model=Constant("StepsAreOwned", breaks="NeverOlder", module="Progress"),
+    ),
+    rule(
+        "A late checkpoint does not shorten the lease.",
+        *halves(
+            "test_a_late_checkpoint_does_not_shorten_the_lease",
+            "applied is True",
+            expression=(
+                '"#owner = :owner AND #expires_at_ms <= :expires_at"\n            " AND (',
+                '"#owner = :owner"\n            " AND (',
+            ),
+            python=(
+                "and milliseconds(record.expires_at) <= self.expires_at\n            and (",
+                "and (",
+            ),
+        ),
+    ),
+    rule(
+        "Success removes the progress, and nothing else does.",
+        removal(
+            "core/test_checkpoint.py::TestProgress::test_a_run_goes_on_where_a_failed_one_stopped",
+            "success removes it",
+            (TENURE, "clears=has_succeeded and has_progress", "clears=False"),
+        ),
+        removal(
+            "core/test_checkpoint.py::TestProgress::test_a_run_goes_on_where_a_failed_one_stopped",
+            "[1, 2, 3, 4, 5] == [3, 4, 5]",
+            (TENURE, "clears=has_succeeded and has_progress", "clears=has_progress"),
+        ),
+    ),
+    rule(
+        "An unfinished run does not rest.",
+        removal(
+            "core/test_checkpoint.py::TestDeadline::test_an_unfinished_run_says_so_and_is_continued",
+            "it does not rest",
+            (TENURE, "not (aim.is_recorded or self.is_unfinished)", "not aim.is_recorded"),
+        ),
+    ),
+    rule(
+        "What a transaction on the row has kept out is sent again at once.",
+        removal(
+            "core/test_checkpoint.py::TestConflicts::test_are_tried_again_at_once",
+            "under way",
+            (
+                DYNAMODB,
+                "except ConflictError:\n            return self._despite_conflicts(partial",
+                "except ZeroDivisionError:\n            return self._despite_conflicts(partial",
+            ),
+        ),
+    ),
 )

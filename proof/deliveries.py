@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from lambda_singleton import LeaseError, LeaseHeldError
 from lambda_singleton._holding.acquire import acquire
 from lambda_singleton._holding.aim import Aim
+from lambda_singleton._holding.checkpoint import checkpoint
 from lambda_singleton._holding.lease import Lease
 from lambda_singleton._holding.release import release_now
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.steps import run
 from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._protocol.operations import Operation, Release
+from lambda_singleton._protocol.operations import Advance, Checkpoint, Operation, Release
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 
@@ -49,12 +50,28 @@ class Deliveries(World):
         moment = self.now + self.dice.uniform(0, within)
         self.at(moment, lambda: self.inbox.append(delivery))
 
+    def transact(self, operation: Operation, effects: Sequence[Mapping[str, Any]]) -> Reply:
+        """Do at the store what a transaction asks for."""
+        reply = self.table.transact(operation, effects, timeout=0)
+        if reply.applied:
+            self._note_step(operation)
+            for effect in effects:
+                self.note(kind="effected", run="", lease=operation.name, order=effect["step"])
+        return reply
+
+    def _note_step(self, operation: Operation) -> None:
+        if isinstance(operation, Advance | Checkpoint):
+            step = int(operation.progress.text)
+            self.note(kind="advanced", run="", lease=operation.name, order=step)
+
     def apply(self, operation: Operation) -> Reply:
         """Do at the store what a request asks for, and note what it records."""
         reply = super().apply(operation)
         done = operation.done if isinstance(operation, Release) else None
         if reply.applied and isinstance(done, int):
             self.note(kind="recorded", run="", lease=operation.name, order=done)
+        if reply.applied:
+            self._note_step(operation)
         return reply
 
 
@@ -137,15 +154,63 @@ class Worker(Client):
         self.world.note(kind=kind, run=self.run, lease=delivery.lease, **facts)
 
 
+class Reader(Worker):
+    """A function that does a job of many steps, each with an effect or without."""
+
+    #: Of the job.
+    steps = 500
+    has_effects = True
+
+    def transact(
+        self, operation: Operation, effects: Sequence[Mapping[str, Any]], *, timeout: float
+    ) -> Reply:
+        """Apply both, or neither."""
+        return self._ask(lambda: self.world.transact(operation, effects), timeout)
+
+    def _do(self, delivery: Delivery, tenure: Tenure) -> bool:
+        world, renewal, lease = self.world, Renewal(tenure), Lease(tenure)
+        until = world.now + lease.remaining()
+        self._tell("started", delivery, token=lease.token, until=until, order=delivery.order)
+        has_succeeded = False
+        with contextlib.suppress(LeaseError):
+            for step in range((lease.progress or 0) + 1, self.steps + 1):
+                look(tenure, renewal)
+                self.sleep(world.dice.uniform(0.01, 0.1))
+                lease.check()
+                effects = [{"step": step}] if self.has_effects else []
+                run(checkpoint(tenure, step, effects, 0.0), self)
+                if world.chance(0.01):
+                    break
+            else:
+                has_succeeded = True
+        if lease.lost:
+            self._tell("told", delivery)
+        self._tell("stopped", delivery)
+        if has_succeeded:
+            self._tell("succeeded", delivery, order=delivery.order)
+        return has_succeeded
+
+
+class Scribe(Reader):
+    """One without transactions."""
+
+    has_effects = False
+
+
 def deliver(
-    seed: int, deliveries: Sequence[Delivery], *, seconds: float, within: float
+    seed: int,
+    deliveries: Sequence[Delivery],
+    *,
+    seconds: float,
+    within: float,
+    worker: type[Worker] = Worker,
 ) -> Deliveries:
     """Let three to six workers settle these events, each delivered one to three times."""
     dice = random.Random(seed)  # noqa: S311
     world = Deliveries(dice, Weather())
     with jitter_from(dice):
         for number in range(dice.randint(3, 6)):
-            Worker(
+            worker(
                 world,
                 "ABCDEF"[number],
                 offset=dice.uniform(-SKEW / 2, SKEW / 2),
@@ -166,3 +231,8 @@ def slots(number: int) -> list[Delivery]:
 def versions(number: int) -> list[Delivery]:
     """Return events of so many versions of one thing."""
     return [Delivery("x", version) for version in range(1, number + 1)]
+
+
+def job(number: int) -> list[Delivery]:
+    """Return so many more deliveries of one job."""
+    return [Delivery("x", 1)] * number

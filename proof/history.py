@@ -33,6 +33,9 @@ Kind = Literal[
     "succeeded",
     "recorded",
     "settled",
+    # In the store: how far a run has come, and what a step has done.
+    "advanced",
+    "effected",
     # Of its process.
     "frozen",
     "thawed",
@@ -206,9 +209,17 @@ class History:
             *self.untold(),
             *self.stuck(),
             *self.stale_writes(),
+            *self.jobs(),
+        ]
+
+    def jobs(self) -> list[str]:
+        """Return what must never happen to a job that has to happen, in words."""
+        return [
             *self.done_twice(),
             *self.order_falls(),
             *self.settled_in_vain(),
+            *self.progress_falls(),
+            *self.done_again(),
         ]
 
     def overlaps(self) -> Iterator[str]:
@@ -298,6 +309,26 @@ class History:
             if event.order < newest[event.lease]:
                 yield f"version {event.order} of {event.lease} was at work after a newer one"
             newest[event.lease] = max(newest[event.lease], event.order)
+
+    def progress_falls(self) -> Iterator[str]:
+        """Yield where progress went back before the job had succeeded."""
+        far: dict[str, int] = {}
+        for event in sorted(self.events, key=lambda event: event.at):
+            if event.kind == "recorded":
+                far.pop(event.lease, None)
+            if event.kind == "advanced" and event.order is not None:
+                if event.order < far.get(event.lease, 0):
+                    yield f"the progress of {event.lease} went back to {event.order}"
+                far[event.lease] = event.order
+
+    def done_again(self) -> Iterator[str]:
+        """Yield where the effect of a step was not applied once, after the one before."""
+        far: defaultdict[str, int] = defaultdict(int)
+        for event in sorted(self.events, key=lambda event: event.at):
+            if event.kind == "effected" and event.order is not None:
+                if event.order != far[event.lease] + 1:
+                    yield f"step {event.order} of {event.lease} came after {far[event.lease]}"
+                far[event.lease] = max(far[event.lease], event.order)
 
     def settled_in_vain(self) -> Iterator[str]:
         """Yield where an event was taken for done, and nobody had done it before."""

@@ -10,7 +10,8 @@ from lambda_singleton import LeaseRecord
 from lambda_singleton._clock import Instant, milliseconds
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._protocol.operations import Acquire, Release, Renew
+from lambda_singleton._protocol.operations import Acquire, Advance, Checkpoint, Release, Renew
+from lambda_singleton._protocol.record import Progress
 from lambda_singleton._protocol.term import Term
 from lambda_singleton._protocol.waiting import Waiting
 
@@ -123,3 +124,19 @@ def order_without_begun(self: Acquire, record: LeaseRecord | None) -> bool:
 @_replaces(Tenure, "release_at")
 def failure_is_recorded(self: Tenure, sent: Instant, outcome: str) -> Release:
     return _release_at(self, sent, outcome)._replace(done=self.aim.order)
+
+
+@_replaces(Checkpoint, "allows")
+def progress_may_go_back(self: Checkpoint, record: LeaseRecord | None) -> bool:
+    return record is not None and record.owner == self.owner
+
+
+@_replaces(Advance, "allows")
+def steps_are_applied_again(self: Advance, record: LeaseRecord | None) -> bool:
+    return record is not None and record.owner == self.owner
+
+
+@_replaces(Tenure, "next_step")
+def each_request_is_a_step(self: Tenure, text: str) -> Progress:
+    self.step = Progress(text, self.token, 1 if self.step is None else self.step.seq + 1)
+    return self.step

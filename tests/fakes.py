@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 from lambda_singleton import LeaseRecord, LeaseStore, LeaseStoreError
 from lambda_singleton._protocol.operations import Acquire, Operation
@@ -61,6 +62,15 @@ class FaultyStore:
         self.inner.prepare(timeout=timeout)
 
     def execute(self, operation: Operation, *, timeout: float) -> Reply:
+        return self._send(operation, partial(self.inner.execute, timeout=timeout))
+
+    def transact(
+        self, operation: Operation, effects: Sequence[Mapping[str, Any]], *, timeout: float
+    ) -> Reply:
+        transact: Any = self.inner.transact  # type: ignore[attr-defined]
+        return self._send(operation, partial(transact, effects=effects, timeout=timeout))
+
+    def _send(self, operation: Operation, send: Callable[[Operation], Reply]) -> Reply:
         self.requests.append(operation)
         fault = self.faults.pop(0) if self.faults else None
         if callable(fault):
@@ -68,10 +78,10 @@ class FaultyStore:
         if fault == "applied late":
             self.late.append(operation)
         if fault == "reply lost":
-            self.inner.execute(operation, timeout=timeout)
+            send(operation)
         if fault is not None:
             raise LeaseStoreError(fault)
-        return self.inner.execute(operation, timeout=timeout)
+        return send(operation)
 
     def apply_late(self) -> list[Reply]:
         return [self.inner.execute(operation, timeout=1) for operation in self.late]

@@ -13,7 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from proof.catalogue import RULES, Switch
-from proof.deliveries import Deliveries, deliver, slots, versions
+from proof.deliveries import Deliveries, Reader, Scribe, deliver, job, slots, versions
 from proof.simulation import NIGHT, SKEW, Incident, Weather, World, simulate
 from proof.switches import SWITCHES
 
@@ -21,6 +21,8 @@ SEEDS = 2200
 #: A thousand slots, and twenty versions of one thing.
 JOBS: dict[str, Callable[[int], Deliveries]] = {
     "slots": lambda seed: deliver(seed, slots(1000), seconds=6000, within=2000),
+    "with_effects": lambda seed: deliver(seed, job(3), seconds=3000, within=600, worker=Reader),
+    "without_effects": lambda seed: deliver(seed, job(3), seconds=3000, within=600, worker=Scribe),
     "versions": lambda seed: deliver(seed, versions(20), seconds=400, within=100),
 }
 CALM = Weather(lost=0, reply_lost=0, late=0, doubled=0, throttled=0, slow=0, freeze=0, crash=0.1)
@@ -34,7 +36,7 @@ def worlds(seeds: int = SEEDS, **rules: object) -> Iterator[World]:
 def jobs(world: str, seeds: int) -> Iterator[str]:
     """Yield what is forbidden in these worlds of jobs that have to happen."""
     for seed in range(seeds):
-        yield from JOBS[world](seed).history(SKEW).violations()
+        yield from JOBS[world](seed).history(SKEW).jobs()
 
 
 def violation(shown: str = "", *, skew: float = SKEW, **rules: object) -> str | None:
@@ -72,6 +74,28 @@ def test_a_thousand_slots_all_succeed_once() -> None:
         assert sum(record.done == 1 for record in world.table.records()) > 990
         assert world.crashes > 20
         assert world.failures > 100
+
+
+def test_a_job_of_500_steps_has_500_effects() -> None:
+    runs = 0
+    for seed in range(20):
+        world = JOBS["with_effects"](seed)
+        # Here nobody interrupts a run that waits for a reply beyond its lease: the row refuses it.
+        assert world.history(SKEW).jobs() == [], f"seed {seed}"
+        assert [effect["step"] for effect in world.table.effects] == list(range(1, 501))
+        record = world.table.get("x")
+        assert record is not None
+        assert (record.done, record.progress, world.inbox) == (1, None, []), f"seed {seed}"
+        runs += sum(event.kind == "started" for event in world.events)
+    assert runs > 20 * 10
+
+
+def test_a_job_without_transactions_never_goes_back() -> None:
+    for seed in range(20):
+        world = JOBS["without_effects"](seed)
+        assert world.history(SKEW).jobs() == [], f"seed {seed}"
+        steps = {event.order for event in world.events if event.kind == "advanced"}
+        assert steps == set(range(1, 501)), f"seed {seed}"
 
 
 def test_versions_never_go_back() -> None:

@@ -158,13 +158,14 @@ class Tenure:
 
     def checkpoint_at(self, text: str, sent: Instant) -> Checkpoint:
         """Return the request that writes down how far it has come, and extends it."""
-        return Checkpoint(self.name, self.owner, self.term.expiry(sent.wall), self._next(text))
+        return Checkpoint(self.name, self.owner, self.term.expiry(sent.wall), self.next_step(text))
 
     def advance_at(self, text: str, sent: Instant) -> Advance:
         """Return the part of a transaction that writes down how far it has come."""
-        return Advance(self.name, self.owner, milliseconds(sent.wall), self._next(text))
+        return Advance(self.name, self.owner, milliseconds(sent.wall), self.next_step(text))
 
-    def _next(self, text: str) -> Progress:
+    def next_step(self, text: str) -> Progress:
+        """Return the step that has come this far."""
         # The same value again is the same step: what is sent again is not to be applied twice.
         if self.step is None or self.step.text != text:
             seq = 1 if self.step is None else self.step.seq + 1
