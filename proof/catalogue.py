@@ -327,8 +327,8 @@ RULES = (
             "test_the_owner_releases_and_the_token_stays",
             "the row is",
             expression=(
-                'return f"{left} REMOVE #owner, #expires_at_ms"',
-                'return f"{left} REMOVE #owner, #expires_at_ms, #token"',
+                'return f"{left} REMOVE #owner, #expires_at_ms{progress}"',
+                'return f"{left} REMOVE #owner, #expires_at_ms{progress}, #token"',
             ),
             python=(
                 "last_run=self.last_run,\n            done=",
@@ -1174,7 +1174,8 @@ RULES = (
             "applied is True",
             expression=(
                 '"#owner = :owner"\n            " AND (attribute_not_exists(#progress_token)',
-                '"attribute_exists(#owner)"\n            " AND (attribute_not_exists(#progress_token)',
+                '"attribute_exists(#owner)"\n'
+                '            " AND (attribute_not_exists(#progress_token)',
             ),
             python=("and record.owner == self.owner\n            and (", "and ("),
             also=REPLY_UNCHECKED,

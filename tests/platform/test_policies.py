@@ -45,6 +45,14 @@ def granted(properties: dict[str, Any]) -> set[Grant]:
     return grants
 
 
+def asked(action: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What a request does: of a transaction, each of its parts, as IAM sees it."""
+    if action != "TransactWriteItems":
+        return [(action, body)]
+    parts = [part for item in body["TransactItems"] for part in item.items()]
+    return [(f"{kind}Item", part) for kind, part in parts]
+
+
 @pytest.mark.parametrize("sample", sorted(FUNCTIONS))
 def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, name: str) -> None:
     leases, accounts = f"{name}-leases", f"{name}-accounts"
@@ -56,6 +64,7 @@ def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, n
             "AWS_ENDPOINT_URL": proxy.endpoint,
             "SINGLETON_TABLE": leases,
             "ACCOUNTS_TABLE": accounts,
+            "PAGES_TABLE": accounts,
             "WORK_SECONDS": "1.2",
             # Short, so that a renewal is among the calls.
             "LEASE_SECONDS": "2",
@@ -64,12 +73,9 @@ def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, n
             assert function.invoke(event(sample)).error_type is None
     logical = {leases: "LeaseTable", accounts: "AccountsTable"}
     called = {
-        (
-            f"dynamodb:{request.action}",
-            logical[request.body["TableName"]],
-            request.body["Key"]["id"]["S"],
-        )
+        (f"dynamodb:{action}", logical[body["TableName"]], body["Key"]["id"]["S"])
         for request in proxy.requests
+        for action, body in asked(request.action, request.body)
     }
     assert len(proxy.requests) >= 3, "acquire, renew, release"
     allowed = granted(FUNCTIONS[sample])
@@ -78,6 +84,9 @@ def test_a_sample_may_do_what_it_does_and_no_more(sample: str, engine: Engine, n
             (action, table) == grant[:2] and fnmatch.fnmatchcase(key, grant[2]) for grant in allowed
         ), f"{action} of {key} in {table} is missing"
     for grant in allowed:
+        if sample == "many_pages" and grant[0] == "dynamodb:GetItem":
+            # After a lost reply it looks whether a transaction was applied.
+            continue
         assert any(
             (action, table) == grant[:2] and fnmatch.fnmatchcase(key, grant[2])
             for action, table, key in called
@@ -160,7 +169,7 @@ def test_with_a_key_of_ones_own_everybody_with_leases_may_use_it_through_dynamod
         name for name, role in roles.items() if "dynamodb:" in json.dumps(role.get("Policies", []))
     }
     own_key = {"Fn::If": ["HasOwnKey", {"Ref": "LeaseKeyPolicy"}, {"Ref": "AWS::NoValue"}]}
-    assert len(with_leases) == 6
+    assert len(with_leases) == 7
     assert {
         name for name, role in roles.items() if own_key in role.get("ManagedPolicyArns", [])
     } == with_leases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -97,6 +98,38 @@ def test_a_slot_is_done_once_whatever_is_delivered_twice(
     assert [(result["status"], result["reason"]) for result in again] == [("skipped", "done")] * 2
     next_hour = {"time": "2026-11-22T03:00:00Z"}
     assert deployed.invoke(next_hour).result["status"] == "added up"
+
+
+class TestManyPages:
+    @pytest.fixture
+    def variables(self, variables: dict[str, str]) -> dict[str, str]:
+        pages = f"pages-{uuid.uuid4().hex[:8]}"
+        DynamoDBStore(pages).create_table()
+        # Some pages for each invocation: the platform kills two, and the margin ends one.
+        more = {"WORK_SECONDS": "8", "LEASE_SECONDS": "2", "MARGIN_SECONDS": "1"}
+        return {**variables, **more, "PAGES_TABLE": pages}
+
+    def test_a_job_that_is_killed_finishes_all_the_same(self, variables: dict[str, str]) -> None:
+        said = []
+        store = DynamoDBStore(variables["SINGLETON_TABLE"])
+        for margin, timeout in (("0", 2.5), ("0", 2.5), ("1", 4.0), ("1", 60.0)):
+            told = {**variables, "MARGIN_SECONDS": margin}
+            with Function("many_pages.handler", variables=told, timeout=timeout) as function:
+                outcome = function.invoke(event("many_pages"))
+                said.append(outcome.error_type)
+                if outcome.error_type is None:
+                    assert outcome.result["status"] == "read"
+                    again = function.invoke(event("many_pages")).result
+                    assert (again["status"], again["reason"]) == ("skipped", "done")
+                else:
+                    record = store.get("many-pages#2026-11-22")
+                    assert record is not None
+                    assert record.progress is not None
+                    # The dead block for the rest of their lease.
+                    time.sleep(max(0.0, (record.expires_at or 0) + 1.1 - time.time()))
+        assert said == ["Sandbox.Timedout", "Sandbox.Timedout", "LeaseDeadlineError", None]
+        table = boto3.resource("dynamodb").Table(variables["PAGES_TABLE"])
+        assert table.get_item(Key={"id": "2026-11-22"})["Item"]["pages"] == 20
 
 
 class TestLedger:
