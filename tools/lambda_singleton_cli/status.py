@@ -127,7 +127,8 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """Return it for machines: times as ISO 8601 in UTC, lengths in seconds."""
         record = self.record
-        more = {"done": record.done, "begun": record.begun}
+        progress = None if record.progress is None else record.progress.text
+        more = {"done": record.done, "begun": record.begun, "progress": progress}
         return {
             "name": record.name,
             "state": self.state.value,

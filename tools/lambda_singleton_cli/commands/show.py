@@ -48,6 +48,8 @@ def facts(status: Status) -> Iterator[Fact]:
     yield Fact("last run", _last_run(status))
     if record.done is not None:
         yield Fact("done", terminal_text(str(record.done)))
+    if record.progress is not None:
+        yield Fact("progress", terminal_text(record.progress.text))
     if record.begun is not None and record.begun != record.done:
         yield Fact("begun", terminal_text(str(record.begun)))
     yield Fact("token", str(record.token))
