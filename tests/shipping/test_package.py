@@ -22,8 +22,8 @@ PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 COMMAND = ROOT / "tools" / "lambda_singleton_cli"
 LOCAL = ROOT / "tools" / "lambda_singleton_local"
 TESTKIT = ROOT / "tools" / "lambda_singleton_testkit"
-#: What a function unpacks in INIT (bytes).
-MOST_ZIPPED = 50 * 1024
+#: What a function unpacks in INIT (bytes): the sources, of which comments and docstrings are a third.
+MOST_ZIPPED = 120 * 1024
 
 
 def test_the_names_of_the_api() -> None:

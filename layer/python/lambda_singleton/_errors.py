@@ -17,9 +17,9 @@ class LeaseHeldError(LeaseError):
     """Somebody else holds the lease, or it rests.
 
     `reason` is "held", "resting" if the last holder has released it within its minimum hold, or
-    "paused" if an operator has it, so that nobody runs: `holder["paused_by"]` says who.
-    It is "done" if this slot or order has succeeded, or "superseded" if a later order has begun: then
-    no other try helps, and the decorator returns a `Skipped` instead of raising.
+    "paused" if an operator has it, so that nobody runs: `holder["paused_by"]` says who. It is
+    "done" if this slot or order has succeeded, or "superseded" if a later order has begun: then no
+    other try helps, and the decorator returns a `Skipped` instead of raising.
     `holder` describes them and `held_until` is the end of their lease in epoch seconds; both are
     None when the store did not tell. `retry_after` is the number of seconds until a first try can
     succeed if they do not renew.
