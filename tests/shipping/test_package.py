@@ -22,7 +22,7 @@ PACKAGE = ROOT / "layer" / "python" / "lambda_singleton"
 COMMAND = ROOT / "tools" / "lambda_singleton_cli"
 LOCAL = ROOT / "tools" / "lambda_singleton_local"
 TESTKIT = ROOT / "tools" / "lambda_singleton_testkit"
-#: What a function unpacks in INIT (bytes): the sources, of which comments and docstrings are a third.
+#: What a function unpacks in INIT, in bytes: sources, of which a third is comments and docstrings.
 MOST_ZIPPED = 120 * 1024
 
 
