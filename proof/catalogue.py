@@ -1192,11 +1192,11 @@ RULES = (
             "test_a_late_checkpoint_does_not_shorten_the_lease",
             "applied is True",
             expression=(
-                '"#owner = :owner AND #expires_at_ms <= :expires_at"\n            " AND (',
+                '"#expires_at_ms <= :expires_at AND #owner = :owner"\n            " AND (',
                 '"#owner = :owner"\n            " AND (',
             ),
             python=(
-                "and milliseconds(record.expires_at) <= self.expires_at\n            and (",
+                "and self.expires_at >= milliseconds(record.expires_at)\n            and (",
                 "and (",
             ),
         ),

@@ -328,7 +328,7 @@ class Checkpoint(NamedTuple):
     @property
     def condition(self) -> str:
         return (
-            "#owner = :owner AND #expires_at_ms <= :expires_at"
+            "#expires_at_ms <= :expires_at AND #owner = :owner"
             " AND (attribute_not_exists(#progress_token) OR #progress_token < :token"
             " OR #progress_seq <= :seq)"
         )
@@ -336,9 +336,9 @@ class Checkpoint(NamedTuple):
     def allows(self, record: LeaseRecord | None) -> bool:
         return (
             record is not None
-            and record.owner == self.owner
+            and self.owner == record.owner
             and record.expires_at is not None
-            and milliseconds(record.expires_at) <= self.expires_at
+            and self.expires_at >= milliseconds(record.expires_at)
             and (
                 record.progress is None
                 or record.progress.token < self.progress.token

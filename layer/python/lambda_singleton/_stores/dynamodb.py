@@ -145,7 +145,8 @@ class DynamoDBStore:
 
     def transaction_item(self, operation: Operation) -> dict[str, Any]:
         """Return the operation as an element of TransactItems."""
-        request = self._rows.request(operation, operation.in_use_until // 1000 + self._retention)
+        # A step keeps the row's expiration.
+        request = self._rows.request(operation, 0)
         del request["ReturnValues"]
         return {"Update": {"TableName": self._table, **request}}
 
