@@ -899,7 +899,7 @@ RULES = (
         "In a coroutine a lease is held by `async with`.",
         removal(
             f"{CUTS}::{UNDISTURBED}[sync_in_coroutine]",
-            "another task was interrupted",
+            "VIOLATION --scenario sync_in_coroutine",
             (
                 LOCK,
                 "        if current_task() is not None:\n            raise",
