@@ -15,6 +15,7 @@ class Report:
 
     def __init__(self) -> None:
         self.violations: list[Result] = []
+        self._once: list[Result] = []
         self._cuts: Counter[tuple[str, str]] = Counter()
         self._missed: Counter[tuple[str, str]] = Counter()
         self._bad: Counter[tuple[str, str]] = Counter()
@@ -27,6 +28,8 @@ class Report:
         self._cuts[key] += 1
         if result.case.kind and not result.happened:
             self._missed[key] += 1
+        if result.once:
+            self._once.append(result)
         gap = gap_of(result)
         if result.violations and gap is not None:
             self._gaps[gap.name] += 1
@@ -44,13 +47,15 @@ class Report:
         lines += [
             f"VIOLATION {result.case}: {'; '.join(result.violations)}" for result in self.violations
         ]
+        lines += [f"seen once: {result.case}: {'; '.join(result.once)}" for result in self._once]
         lines += [f"gap: {name}: {count} cuts" for name, count in sorted(self._gaps.items())]
         lines += [f"given back {how}: {count} cuts" for how, count in sorted(self._nets.items())]
         version = ".".join(map(str, sys.version_info[:3]))
         lines.append(
             f"Python {version}: {len(scenarios)} scenarios, {self._cuts.total()} cuts,"
             f" {self._missed.total()} that did not come to their point,"
-            f" {self._gaps.total()} in gaps, {len(self.violations)} violations, in {took:.0f} s"
+            f" {self._gaps.total()} in gaps, {len(self.violations)} violations,"
+            f" {len(self._once)} seen once, in {took:.0f} s"
         )
         return "\n".join(lines)
 
