@@ -870,50 +870,17 @@ RULES = (
             ),
         ),
     ),
-    # Cut everywhere.
-    rule(
-        "What cuts a block's end off leaves nothing open, watched or taken.",
-        removal(
-            f"{CUTS}::test_a_cut_leaves_nothing_behind[lock-KeyboardInterrupt]",
-            "is taken, and nobody holds it",
-            (HOLD, "        if not self.is_open:\n            return\n", "        return\n"),
-        ),
-    ),
-    rule(
-        "What cuts an acquisition by hand off leaves nothing taken.",
-        removal(
-            f"{CUTS}::test_a_cut_leaves_nothing_behind[by_hand-SystemExit]",
-            "is taken, and nobody holds it",
-            (RELEASE, "if tenure.may_be_in_row and tenure.is_here:", "if False:"),
-        ),
-    ),
-    rule(
-        "An interrupt in a running event loop stops the loop, and not one of its tasks.",
-        removal(
-            f"{CUTS}::{UNDISTURBED}[stolen_from_inner_gather]",
-            "past its lease's end",
-            (INTERRUPT, "LoopInterrupt if stops_loop else LeaseInterrupt", "LeaseInterrupt"),
-        ),
-    ),
-    rule(
-        "In a coroutine a lease is held by `async with`.",
-        removal(
-            f"{CUTS}::{UNDISTURBED}[sync_in_coroutine]",
-            "VIOLATION --scenario sync_in_coroutine",
-            (
-                LOCK,
-                "        if current_task() is not None:\n            raise",
-                "        if 0:\n            raise",
-            ),
-        ),
-    ),
     rule(
         "A lease whose loop was closed is given back.",
         removal(
             f"{CUTS}::{UNDISTURBED}[dropped]",
             "lease 'a' is taken, and nobody holds it",
             (WATCH, "if self._interruption.is_over():", "if False:"),
-            (HOLD, "in_background(self._clean_up(), self.tenure.name)", "pass"),
+            (
+                HOLD,
+                "in_background(clean_up, self.tenure.name, failed=lambda error: clean_up())",
+                "pass",
+            ),
             (HOLD, "in_background(finish, self.tenure.name)", "pass"),
         ),
     ),
