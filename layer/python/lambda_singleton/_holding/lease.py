@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .checkpoint import checkpoint, item, progress_of
 from .release import release_now
 from .renewal import renew
 from .steps import run
@@ -73,6 +72,8 @@ class Lease:
         A run that failed, died or ran out of time leaves it; success removes it. Raises
         `LeaseConfigError` if somebody else wrote there what is no JSON.
         """
+        from .checkpoint import progress_of
+
         return progress_of(self._tenure.step or self._tenure.progress)
 
     def time_left(self) -> float:
@@ -98,6 +99,8 @@ class Lease:
         boto3's `TransactionCanceledException` if a condition of an effect has failed.
         """
         # Of a generator nothing would be left for a second try.
+        from .checkpoint import checkpoint
+
         steps = checkpoint(self._tenure, value, list(effects), margin)
         run(steps, self._tenure.store.clock)
 
@@ -108,6 +111,8 @@ class Lease:
         for its condition, the row in the refusal tells: its `progress_token` and `progress_seq` are
         those of the element's values if it has been applied before; another `owner` has the lease.
         """
+        from .checkpoint import item
+
         return item(self._tenure, value)
 
     def release(self) -> None:
