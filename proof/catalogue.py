@@ -899,8 +899,8 @@ RULES = (
     rule(
         "An inner block passes on the interrupt of an outer one.",
         removal(
-            f"{CUTS}::{UNDISTURBED}[both_lost]",
-            "past its lease's end",
+            f"{CUTS}::{UNDISTURBED}[outer_lost]",
+            "the inner block raised",
             (HOLD, 'return error.owner in ("", self.tenure.owner)', "return True"),
         ),
     ),

@@ -274,6 +274,8 @@ def outer_lost(stage: Stage) -> str:
     with stage.lock("a", SHORT):
         try:
             with stage.lock("b"):
+                # The inner one's loss is not noticed before it is given back.
+                stage.steal("b")
                 stage.steal("a")
                 stage.work("a")
         except Exception as error:
