@@ -891,8 +891,8 @@ RULES = (
             "it waited for the user's executor",
             (
                 STEPS,
-                "threading.Thread | None = in_background(self._run, name, failed=failed)",
-                "Any = self._loop.run_in_executor(None, self._run) and None",
+                "self.thread = in_background(self._run, name, failed=failed)",
+                "self._loop.run_in_executor(None, self._run)",
             ),
         ),
     ),

@@ -98,7 +98,9 @@ class Call:
         self._context = copy_context()
         # Whatever cuts the call off, somebody waits for it.
         failed = partial(self._tell, None)
-        self.thread: threading.Thread | None = in_background(self._run, name, failed=failed)
+        # Set before as well: what follows may be cut off when the thread runs already.
+        self.thread: threading.Thread | None = None
+        self.thread = in_background(self._run, name, failed=failed)
 
     def then(self, clean_up: Callable[[], None]) -> Callable[[], None]:
         """Return what waits for the call's end, for another thread, and cleans up."""
