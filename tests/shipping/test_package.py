@@ -75,7 +75,7 @@ def test_the_layer_is_small_and_brings_no_tools(tmp_path: Path) -> None:
         names = archive.namelist()
     assert path.stat().st_size <= MOST_ZIPPED
     assert "python/lambda_singleton/__init__.py" in names
-    assert [name for name in names if re.search("cli|timeline|demo|testkit|html", name)] == []
+    assert [name for name in names if re.search("_cli|timeline|demo|testkit|html", name)] == []
 
 
 def test_the_wheel_is_the_layers_package_the_command_and_the_testkit(wheel: Path) -> None:

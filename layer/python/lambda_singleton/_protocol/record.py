@@ -8,6 +8,7 @@ from typing import NamedTuple
 HOLDER_FACTS = (
     "function",
     "version",
+    "execution",
     "request_id",
     "log_group",
     "log_stream",
