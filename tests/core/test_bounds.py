@@ -34,7 +34,7 @@ from ..fakes import Context
 
 SECURITY = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
 
-ERROR, LOG_LINE, SKIP, ROW = 3_000, 100_000, 70_000, 25_000
+ERROR, LOG_LINE, SKIP, ROW = 3_000, 100_000, 80_000, 25_000
 
 #: Signs that take most room: as escapes, as JSON, and as UTF-8.
 WORST = ("\x00", "\U000e0001", "\U0001f600", "'", "\\")
