@@ -22,8 +22,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from lambda_singleton import (
@@ -36,6 +34,7 @@ from lambda_singleton import (
 )
 from local_lambda import Engine
 
+from .credentials import Credentials
 from .proxy import Fault, Proxy, Request
 
 Hanging = Literal["request", "read", "credentials", "look-up", "observer", "log handler", "on_lost"]
@@ -138,7 +137,7 @@ def _told(engine: Engine, table: str, hanging: Hanging, place: str, moment: floa
             return None
         return Fault("reset" if hanging == "look-up" else "black hole")
 
-    with Proxy(engine.endpoint, fault) as proxy, Credentials(began) as credentials:
+    with Proxy(engine.endpoint, fault) as proxy, Credentials(began.is_set) as credentials:
         environment = {**os.environ, **engine.environment}
         environment |= {"AWS_ENDPOINT_URL": proxy.endpoint, "SINGLETON_TABLE": table}
         if hanging == "look-up":
@@ -162,48 +161,6 @@ def _told(engine: Engine, table: str, hanging: Hanging, place: str, moment: floa
         if not output:
             raise RuntimeError(f"{hanging}, {place}: {errors}")
         return Told(*json.loads(output))
-
-
-class Credentials:
-    """Hands out credentials that want to be refreshed at once, until it hangs."""
-
-    def __init__(self, hang: threading.Event) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if hang.is_set():
-                    # Until the client has gone.
-                    self.rfile.read(1)
-                    return
-                soon = datetime.now(UTC) + timedelta(minutes=1)
-                body = json.dumps(
-                    {
-                        "AccessKeyId": "test",
-                        "SecretAccessKey": "test",
-                        "Token": "test",
-                        "Expiration": soon.isoformat(timespec="seconds").replace("+00:00", "Z"),
-                    }
-                ).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}/credentials"
-
-    def __enter__(self) -> Credentials:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Pulse:

@@ -37,6 +37,10 @@ Kind = Literal[
     "advanced",
     "effected",
     # Of its process.
+    "forked",
+    "inherited",
+    "hung",
+    "cancelled",
     "frozen",
     "thawed",
     "killed",
@@ -50,7 +54,10 @@ class Event:
     `run` is one try to take a lease and all that follows from it. "held": a sign of life of the
     handler. "told": it learnt that its lease is lost. "wrote" and "fenced": a write to a guarded
     resource was accepted, or refused for its old token. "stopped": the handler has returned.
-    "released": the store has confirmed it. "ended": nothing more is sent, whatever the outcome was.
+    "released": the store has confirmed it. "ended": nothing more is sent, whatever the outcome was;
+    what was cut off may still send in the background, and then ends anew. "inherited": a child of
+    fork() has looked at its parent's lease. "hung": an observer hangs. "cancelled": somebody
+    has cancelled its task.
     """
 
     at: float
@@ -59,7 +66,10 @@ class Event:
     lease: str = ""
     #: Of "started", "wrote" and "fenced".
     token: int | None = None
+    #: Of "attempted": where it is held, such as in a thread.
+    place: str = ""
     #: Of "started" and "held": the end of the lease, as far as its holder knows.
+    #: Of "inherited": the same, if the child believes to hold it.
     until: float | None = None
     #: Of "refused", "wrote" and "fenced": when the request was sent that got this answer.
     since: float | None = None
@@ -122,6 +132,7 @@ class Run:
         self._events = sorted(events, key=lambda event: event.at)
         self.id = events[0].run
         self.lease = next((event.lease for event in self._events if event.lease), "")
+        self.place = next((event.place for event in self._events if event.place), "")
 
     def when(self, *kinds: Kind) -> float | None:
         """Return when the first event of these kinds was."""
@@ -171,8 +182,8 @@ class Run:
 
     def last_sign(self, at: float) -> float:
         """Return when it could last have sent a request, of the time up to `at`."""
-        end = self.when("ended", "killed")
-        sign = at if end is None else min(at, end)
+        ends = [event.at for event in self._events if event.kind in ("ended", "killed")]
+        sign = min([at, *ends[-1:]])
         return next((p.start for p in self.pauses if p.start <= sign < p.end), sign)
 
     def blocks_until(self, at: float, promise: Promise) -> float:
@@ -209,6 +220,7 @@ class History:
             *self.untold(),
             *self.stuck(),
             *self.stale_writes(),
+            *self.believed(),
             *self.jobs(),
         ]
 
@@ -290,6 +302,12 @@ class History:
                 yield f"{write.resource} accepted a write with the old token {write.token}"
             before.append(write.at)
             tokens.append(max(write.token, tokens[-1] if tokens else 0))
+
+    def believed(self) -> Iterator[str]:
+        """Yield where a child of fork() believed to hold its parent's lease."""
+        for event in self.events:
+            if event.kind == "inherited" and event.until is not None:
+                yield f"a child of fork() believed to hold {event.lease}"
 
     def done_twice(self) -> Iterator[str]:
         """Yield where the success of one slot, or version, was recorded twice."""

@@ -1,8 +1,10 @@
 """`make soak`: real processes under fire, their history, and a table of what they went through.
 
 Handlers under AWS's runtime client compete for a few leases on a real engine, through a proxy that
-spoils their requests. They are killed and stopped at random, run into their deadlines, and have
-clocks that differ. In the end the history alone is judged.
+spoils their requests. They hold in the main thread, in a worker thread or in a task, which is
+cancelled, and fork children. They are killed and stopped at random, run into their deadlines, have
+clocks that differ, observers that hang, and credentials that do. In the end the history alone is
+judged.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import boto3
 from lambda_singleton import DynamoDBStore
 from local_lambda import Engine, EngineError, Function, Outcome, Running
 
+from .credentials import Credentials
 from .history import Event, History, Kind, Promise
 from .proxy import Fault, Proxy, Request
 
@@ -45,6 +48,14 @@ FAULTS: Mapping[str, float] = {
     "applied twice": 0.02,
     "slow": 0.03,
 }
+#: How often a refresh of credentials hangs, where they come from an endpoint.
+HUNG_REFRESHES = 0.1
+#: Where a handler holds its lease, and how often.
+PLACES: Mapping[str, float] = {"main": 0.5, "thread": 0.25, "task": 0.25}
+#: How often a handler forks, and how often an observer of its lease hangs.
+FORKS, HUNG_OBSERVERS = 0.15, 0.15
+#: How a child leaves its parent's block.
+WAYS = ("return", "error", "exit")
 #: Every so many seconds nobody reaches the engine for a while (seconds).
 BLACKOUT_EVERY, BLACKOUT = 30.0, 3.5
 
@@ -60,6 +71,7 @@ class Soak:
         self.counts: Counter[str] = Counter()
         self.over = threading.Event()
         self.proxy = Proxy(engine.endpoint, self._fault)
+        self.credentials = Credentials(lambda: self.dice.random() < HUNG_REFRESHES)
         self._broken = broken
         self._started = time.monotonic()
         suffix = uuid.uuid4().hex[:8]
@@ -82,11 +94,15 @@ class Soak:
                 (OFFSETS[-1], 5.0, True),
             )
         ]
+        for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del variables[key]
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self.credentials.endpoint
+        self.lanes.append(Lane(self, variables, offset=OFFSETS[1], timeout=60.0, managed=False))
 
     def run(self, seconds: float) -> None:
         """Let it happen, and say now and then how it goes."""
         ends_at = self._started + seconds
-        with self.proxy:
+        with self.proxy, self.credentials:
             for lane in self.lanes:
                 lane.start()
             while (left := ends_at - time.monotonic()) > 0:
@@ -167,12 +183,7 @@ class Lane(threading.Thread):
 
     def _invoke(self) -> None:
         dice, counts = self._soak.dice, self._soak.counts
-        event = {
-            "lease": dice.choice(LEASES),
-            "seconds": dice.uniform(0.1, 2.5 * DURATION),
-            "wait": dice.choice([0, 0, 3]),
-        }
-        running = self.function.start(event)
+        running = self.function.start(_event(dice))
         counts["invocations"] += 1
         harm = dice.choices([None, self._kill, self._freeze], [0.4, 0.25, 0.35])[0]
         moment = time.monotonic() + dice.uniform(0.1, 2 * DURATION)
@@ -212,9 +223,39 @@ class Lane(threading.Thread):
         self._noted.append(Event(at=time.time(), kind=kind, run=running.environment.request_id))
 
 
+def _event(dice: random.Random) -> dict[str, object]:
+    """Return what a handler is to do."""
+    tried = _try(dice)
+    place = dice.choices([*PLACES], [*PLACES.values()])[0]
+    # A child of fork() would be inside its parent's event loop, and could run none.
+    forks = place != "task" and dice.random() < FORKS
+    hangs = dice.random() < HUNG_OBSERVERS
+    return {
+        **tried,
+        "place": place,
+        "children": [_child(dice, tried) for _ in range(dice.randint(1, 3))] if forks else [],
+        "hang": dice.uniform(0.5, 1.5 * DURATION) if hangs else 0,
+        "cancel": dice.choice([None, dice.uniform(0.01, DURATION)]),
+    }
+
+
+def _child(dice: random.Random, parent: dict[str, object]) -> dict[str, object]:
+    after, way = dice.uniform(0, DURATION), dice.choice(WAYS)
+    return {**_try(dice), "lease": parent["lease"], "after": after, "way": way}
+
+
+def _try(dice: random.Random) -> dict[str, object]:
+    return {
+        "lease": dice.choice(LEASES),
+        "seconds": dice.uniform(0.1, 2.5 * DURATION),
+        "wait": dice.choice([0, 0, 3]),
+    }
+
+
 def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
     """Return the table in Markdown, and whether every promise was kept."""
     kinds = Counter(event.kind for event in history.events)
+    places = Counter(run.place for run in history.runs if run.ran)
     counts, promise = soak.counts, history.promise
     promised = DURATION + promise.clock_skew + promise.difference
     broken = {
@@ -223,11 +264,17 @@ def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
         "stuck leases: refused for a dead holder": list(history.stuck()),
         "losses not told in time": list(history.untold()),
         "stale writes accepted": list(history.stale_writes()),
+        "children that believed in a lease": list(history.believed()),
     }
     rows: list[tuple[str, object]] = [
         ("seconds", round(seconds)),
         ("invocations", counts["invocations"]),
         ("handlers that got a lease", kinds["started"]),
+        *((f"of those in the place: {place}", n) for place, n in sorted(places.items())),
+        ("children forked by holders", kinds["inherited"]),
+        ("tasks cancelled", kinds["cancelled"]),
+        ("observers that hung", kinds["hung"]),
+        ("refreshes of credentials that hung", soak.credentials.hung),
         ("refused, as somebody else held it", kinds["refused"]),
         ("no answer from the store: not run", counts["LeaseStoreError"]),
         ("requests", len(soak.proxy.requests)),
