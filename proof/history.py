@@ -221,6 +221,7 @@ class History:
             *self.stuck(),
             *self.stale_writes(),
             *self.believed(),
+            *self.endless(),
             *self.jobs(),
         ]
 
@@ -308,6 +309,12 @@ class History:
         for event in self.events:
             if event.kind == "inherited" and event.until is not None:
                 yield f"a child of fork() believed to hold {event.lease}"
+
+    def endless(self) -> Iterator[str]:
+        """Yield where a child of fork() hung: nobody kills those."""
+        for run in self.runs:
+            if run.place == "child" and run.when("ended") is None:
+                yield f"a child of fork() that wanted {run.lease} never came to an end"
 
     def done_twice(self) -> Iterator[str]:
         """Yield where the success of one slot, or version, was recorded twice."""

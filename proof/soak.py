@@ -53,7 +53,7 @@ HUNG_REFRESHES = 0.1
 #: Where a handler holds its lease, and how often.
 PLACES: Mapping[str, float] = {"main": 0.5, "thread": 0.25, "task": 0.25}
 #: How often a handler forks, and how often an observer of its lease hangs.
-FORKS, HUNG_OBSERVERS = 0.15, 0.15
+FORKS, HUNG_OBSERVERS = 0.4, 0.2
 #: How a child leaves its parent's block.
 WAYS = ("return", "error", "exit")
 #: Every so many seconds nobody reaches the engine for a while (seconds).
@@ -265,6 +265,7 @@ def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
         "losses not told in time": list(history.untold()),
         "stale writes accepted": list(history.stale_writes()),
         "children that believed in a lease": list(history.believed()),
+        "children that hung": list(history.endless()),
     }
     rows: list[tuple[str, object]] = [
         ("seconds", round(seconds)),

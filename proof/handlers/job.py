@@ -34,7 +34,7 @@ MANAGED = os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instan
 RESOURCES = os.environ["RESOURCES_TABLE"]
 
 #: No child lives longer, whatever hangs in it (seconds).
-LIFE = 60
+LIFE = 30
 
 
 @cache

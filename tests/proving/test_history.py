@@ -51,6 +51,28 @@ def test_a_long_run_overlaps_also_what_is_not_its_neighbour() -> None:
     assert len(violations(*runs)) == 2
 
 
+@pytest.mark.parametrize(("until", "found"), [(None, 0), (5, 1)])
+def test_a_child_that_believes_in_its_parents_lease_is_found(
+    until: float | None, found: int
+) -> None:
+    inherited = event(1, "inherited", "child", until=until)
+    assert len(violations(*a_run("a", 1, 0, 2), inherited)) == found
+
+
+@pytest.mark.parametrize(("ends", "found"), [(["ended"], 0), ([], 1)])
+def test_a_child_that_hangs_is_found(ends: list[Kind], found: int) -> None:
+    child = [event(1, "attempted", "child", duration=5, place="child")]
+    child += [event(2, kind, "child") for kind in ends]
+    assert len(violations(*a_run("a", 1, 0, 3), *child)) == found
+
+
+@pytest.mark.parametrize(("ends", "found"), [([2], 1), ([2, 4], 0)])
+def test_what_was_sent_in_the_background_ends_a_run_anew(ends: list[float], found: int) -> None:
+    holder = [event(0, "attempted", duration=5), *(event(at, "ended") for at in ends)]
+    refused = event(9, "refused", "b", holder="a", since=8.5)
+    assert len(violations(*holder, refused)) == found
+
+
 @pytest.mark.parametrize(("until", "end", "found"), [(9, 7, 0), (9, 8.5, 1), (5, 8.5, 0)])
 def test_a_stopped_process_is_not_at_work_and_has_a_moment_to_wake_up_in(
     until: float, end: float, found: int
