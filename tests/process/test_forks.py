@@ -87,7 +87,7 @@ class TestConnections:
         assert seen["count"] == 4 * workers + 1
         assert len(set(seen["tokens"])) == 4 * workers + 1
 
-    @pytest.mark.parametrize("what", ["requests", "client"])
+    @pytest.mark.parametrize("what", ["requests", "client", "refresh", "given"])
     def test_a_fork_in_the_middle_of_anything(
         self, lambda_variables: dict[str, str], name: str, what: str
     ) -> None:

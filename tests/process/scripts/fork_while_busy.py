@@ -1,7 +1,8 @@
 """A process forks while another of its threads is in the middle of something.
 
-Arguments: "requests" (it sends one after the other) or "client" (it makes the store's client, and
-waits for credentials that never come); and a prefix of names.
+Arguments: "requests" (it sends one after the other), "client" (it makes the store's client, and
+waits for credentials that never come), "refresh" (boto3's own session waits for new ones) or
+"given" (the same, with a client that was given); and a prefix of names.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 
 from lambda_singleton import DynamoDBStore, Lock
 
@@ -45,9 +47,37 @@ def make_a_client(going: threading.Event) -> None:
     store.get(PREFIX)
 
 
+def refresh(going: threading.Event) -> None:
+    global store  # noqa: PLW0603
+    import boto3
+    import botocore.session
+    from botocore.credentials import RefreshableCredentials
+
+    parent, asked = os.getpid(), 0
+
+    def fetch() -> dict[str, str]:
+        nonlocal asked
+        asked += 1
+        if os.getpid() == parent and asked > 1:
+            going.set()
+            threading.Event().wait(30)
+        soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+        keys = {"access_key": "test", "secret_key": "test", "token": "test"}
+        return {**keys, "expiry_time": soon}
+
+    session = botocore.session.get_session()
+    credentials = RefreshableCredentials.create_from_metadata(fetch(), fetch, "test")
+    session._credentials = credentials
+    boto3.setup_default_session(botocore_session=session)
+    if WHAT == "given":
+        store = DynamoDBStore(client=boto3.client("dynamodb"))
+    store.get(PREFIX)
+
+
 def main() -> None:
     going = threading.Event()
-    target = send_requests if WHAT == "requests" else make_a_client
+    targets = {"requests": send_requests, "client": make_a_client}
+    target = targets.get(WHAT, refresh)
     threading.Thread(target=target, args=(going,), daemon=True).start()
     assert going.wait(15)
     codes = []

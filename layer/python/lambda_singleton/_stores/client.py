@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # of which the longest that fits is taken: in practice one client, unless leases are very short.
 _TIMEOUTS = (REQUEST_TIMEOUT, 1.0, 0.5, 0.2)
 
+_PID = os.getpid()
+
 
 class Clients(Protocol):
     """Gives out what sends requests: a client of boto3, or what has its methods."""
@@ -118,6 +120,7 @@ class GivenClient:
         if self._pid != os.getpid():
             # Drops the connections that a child of fork() would share with its parent.
             self._client.close()
+            _unlock_credentials(self._client)
             self._pid = os.getpid()
         if not self._warned:
             self._warned = True
@@ -169,6 +172,8 @@ def _make_client(timeout: float) -> tuple[DynamoDBClient, str | None]:
         )
         make, session = _client_maker()
         client: DynamoDBClient = make("dynamodb", config=config)
+        if os.getpid() != _PID:
+            _unlock_credentials(client)
         # In the order of botocore, to which nothing is no file.
         authorities = session.get_config_variable("ca_bundle")
         if authorities is None:
@@ -203,6 +208,16 @@ def _client_maker() -> tuple[Callable[..., Any], Any]:
     loader = QuickLoader(extra_search_paths=path.split(os.pathsep) if path else None)
     session.register_component("data_loader", loader)
     return session.create_client, session
+
+
+def _unlock_credentials(client: Any) -> None:
+    """Give its credentials a lock of this process's own.
+
+    boto3's session is the parent's, one of whose threads may have been refreshing them at the fork.
+    """
+    credentials: Any = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    if hasattr(credentials, "_refresh_lock"):
+        credentials._refresh_lock = threading.Lock()
 
 
 @contextmanager
