@@ -51,7 +51,7 @@ FAULTS: Mapping[str, float] = {
 #: How often a refresh of credentials hangs, where they come from an endpoint.
 HUNG_REFRESHES = 0.1
 #: Where a handler holds its lease, and how often.
-PLACES: Mapping[str, float] = {"main": 0.5, "thread": 0.25, "task": 0.25}
+PLACES: Mapping[str, float] = {"main": 0.4, "thread": 0.25, "task": 0.35}
 #: How often a handler forks, and how often an observer of its lease hangs.
 FORKS, HUNG_OBSERVERS = 0.4, 0.2
 #: How a child leaves its parent's block.
