@@ -25,6 +25,9 @@ _TIMEOUTS = (REQUEST_TIMEOUT, 1.0, 0.5, 0.2)
 
 _PID = os.getpid()
 
+#: botocore's name for what a refresh of credentials holds; one that has another is left alone.
+_REFRESH_LOCK = "_refresh_lock"
+
 
 class Clients(Protocol):
     """Gives out what sends requests: a client of boto3, or what has its methods."""
@@ -216,8 +219,8 @@ def _unlock_credentials(client: Any) -> None:
     boto3's session is the parent's, one of whose threads may have been refreshing them at the fork.
     """
     credentials: Any = getattr(getattr(client, "_request_signer", None), "_credentials", None)
-    if hasattr(credentials, "_refresh_lock"):
-        credentials._refresh_lock = threading.Lock()
+    if hasattr(credentials, _REFRESH_LOCK):
+        setattr(credentials, _REFRESH_LOCK, threading.Lock())
 
 
 @contextmanager
