@@ -72,13 +72,13 @@ hangs: .venv/.ready .venv-engine/.ready  ## 200 hangs at random moments, and whe
 	@$(BIN)/python -m proof.hangs
 
 bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
-	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks $(BENCH)
+	@PYTHONPATH=layer/python:tools .venv-bench/bin/python -m benchmarks $(BENCH)
 
 bench-short: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## the same, to see that it works: a minute and a half
-	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short $(BENCH)
+	@PYTHONPATH=layer/python:tools .venv-bench/bin/python -m benchmarks --short $(BENCH)
 
 bench-check: .venv-bench/.ready .venv-engine/.ready  ## the parts that take no time: requests, own CPU, telling
-	@PYTHONPATH=layer/python .venv-bench/bin/python -m benchmarks --short --only counts --only overhead --only telemetry
+	@PYTHONPATH=layer/python:tools .venv-bench/bin/python -m benchmarks --short --only counts --only overhead --only telemetry
 
 examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples: the CDK, Terraform, a store of your own
 	PYTHONPATH=layer/python:tools .venv-examples/bin/python -m pytest -q examples
