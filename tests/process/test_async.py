@@ -47,7 +47,7 @@ def store() -> ScriptedStore:
 
 
 class TestLoss:
-    @pytest.mark.parametrize(("work", "spin"), [*((work, 0.001) for work in WORK), (gathers, 0)])
+    @pytest.mark.parametrize(("work", "spin"), [*((work, 0.01) for work in WORK), (gathers, 0)])
     def test_of_a_handler_around_a_loop(
         self, store: ScriptedStore, work: Work, spin: float
     ) -> None:
@@ -74,7 +74,7 @@ class TestLoss:
             handler({}, None)
         assert 0 < diary.last <= end
 
-    @pytest.mark.parametrize(("work", "spin"), [*((work, 0.001) for work in WORK), (gathers, 0)])
+    @pytest.mark.parametrize(("work", "spin"), [*((work, 0.01) for work in WORK), (gathers, 0)])
     def test_of_an_async_handler(self, store: ScriptedStore, work: Work, spin: float) -> None:
         store.before = no_renewals()
         diary = Diary(spin)
