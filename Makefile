@@ -105,7 +105,7 @@ lock:  ## resolve requirements/*.in anew
 	@requirements/lock.sh
 
 clean:  ## remove everything that was installed or built
-	rm -rf .venv* dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* .node-* dist .pytest_cache .mypy_cache .ruff_cache
 
 .venv/.ready: .venv/.requirements pyproject.toml
 	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
