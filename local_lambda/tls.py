@@ -19,6 +19,9 @@ import trustme
 
 from .engine import ROOT, free_port, refuse_unless_loopback, wait_for
 
+#: What the process needs to find this module.
+IMPORTED = os.pathsep.join(map(str, (ROOT, ROOT / "tools", ROOT / "layer" / "python")))
+
 
 class Tls:
     """Speaks TLS at `endpoint` for the HTTP engine at `target`, in a process of its own.
@@ -53,7 +56,10 @@ class Tls:
         port = free_port()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local_lambda.tls", self._target, str(port), str(served)],
-            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT)},
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "PYTHONPATH": os.pathsep.join(map(str, IMPORTED)),
+            },
         )
         self.endpoint = f"https://127.0.0.1:{port}"
         wait_for(self.endpoint, self._process)

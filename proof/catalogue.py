@@ -87,6 +87,10 @@ def removal(test: str, fails: str, *edits: tuple[str, str, str]) -> Removal:
     return Removal(f"tests/{test}", fails, edits)
 
 
+PROTOCOL, TERM = "_protocol/operations.py", "_protocol/term.py"
+PROGRESS = "_protocol/progress.py"
+
+
 def halves(
     case: str,
     fails: str,
@@ -94,6 +98,7 @@ def halves(
     expression: tuple[str, str],
     python: tuple[str, str],
     also: tuple[tuple[str, str, str], ...] = (),
+    module: str = PROTOCOL,
 ) -> tuple[Removal, Removal]:
     """Return the removals from the expression that DynamoDB evaluates, and from its Python twin.
 
@@ -102,12 +107,11 @@ def halves(
     """
     contract = "stores/test_store_contract.py"
     return (
-        removal(f"{contract}::TestEngine::{case}", fails, (PROTOCOL, *expression), *also),
-        removal(f"{contract}::TestMemory::{case}", fails, (PROTOCOL, *python)),
+        removal(f"{contract}::TestEngine::{case}", fails, (module, *expression), *also),
+        removal(f"{contract}::TestMemory::{case}", fails, (module, *python)),
     )
 
 
-PROTOCOL, TERM = "_protocol/operations.py", "_protocol/term.py"
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
@@ -1139,6 +1143,7 @@ RULES = (
         *halves(
             "test_an_earlier_step_does_not_replace_a_later_one",
             "applied is True",
+            module=PROGRESS,
             expression=(
                 '" OR #progress_seq <= :seq)"',
                 '" OR #progress_seq <= :seq OR #progress_seq > :seq)"',
@@ -1153,6 +1158,7 @@ RULES = (
         *halves(
             "test_a_step_of_a_transaction_is_written_once",
             "applied is True",
+            module=PROGRESS,
             expression=(
                 '" OR #progress_seq < :seq)"',
                 '" OR #progress_seq < :seq OR #progress_seq = :seq)"',
@@ -1180,6 +1186,7 @@ RULES = (
         *halves(
             "test_nobody_else_advances",
             "applied is True",
+            module=PROGRESS,
             expression=(
                 '"#owner = :owner"\n            " AND (attribute_not_exists(#progress_token)',
                 '"attribute_exists(#owner)"\n'
@@ -1195,6 +1202,7 @@ RULES = (
         *halves(
             "test_a_late_checkpoint_does_not_shorten_the_lease",
             "applied is True",
+            module=PROGRESS,
             expression=(
                 '"#expires_at_ms <= :expires_at AND #owner = :owner"\n            " AND (',
                 '"#owner = :owner"\n            " AND (',

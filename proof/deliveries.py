@@ -20,7 +20,9 @@ from lambda_singleton._holding.release import release_now
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.steps import run
 from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._protocol.operations import Advance, Checkpoint, Operation, Release
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Release
+from lambda_singleton._protocol.progress import Advance, Checkpoint
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 

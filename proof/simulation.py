@@ -35,7 +35,7 @@ from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.steps import run
 from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._protocol import waiting
-from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 

@@ -10,7 +10,8 @@ from lambda_singleton import LeaseRecord
 from lambda_singleton._clock import Instant, milliseconds
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
-from lambda_singleton._protocol.operations import Acquire, Advance, Checkpoint, Release, Renew
+from lambda_singleton._protocol.operations import Acquire, Release, Renew
+from lambda_singleton._protocol.progress import Advance, Checkpoint
 from lambda_singleton._protocol.record import Progress
 from lambda_singleton._protocol.term import Term
 from lambda_singleton._protocol.waiting import Waiting

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, Literal
 
 from lambda_singleton import LeaseRecord, LeaseStore, LeaseStoreError
-from lambda_singleton._protocol.operations import Acquire, Operation
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Acquire
 from lambda_singleton._protocol.store import Reply
 
 START = 1_800_000_000.0

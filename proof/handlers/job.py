@@ -26,7 +26,8 @@ from lambda_singleton import (
     observe,
     singleton,
 )
-from lambda_singleton._protocol.operations import Operation, Release, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Release, Renew
 from lambda_singleton._protocol.store import Reply
 
 DURATION = float(os.environ["DURATION"])

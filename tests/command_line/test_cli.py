@@ -36,7 +36,8 @@ from lambda_singleton import (
     __version__,
 )
 from lambda_singleton._clock import utc
-from lambda_singleton._protocol.operations import ForceRelease, Operation, Release, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import ForceRelease, Release, Renew
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton_cli.__main__ import main
 from lambda_singleton_cli.changes import Change, Kind

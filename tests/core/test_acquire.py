@@ -20,7 +20,8 @@ from lambda_singleton import (
 )
 from lambda_singleton._backoff import Backoff, uniform
 from lambda_singleton._clock import provable_offset
-from lambda_singleton._protocol.operations import Operation, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Renew
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 from lambda_singleton._protocol.waiting import Waiting

@@ -29,7 +29,8 @@ from lambda_singleton._holding.interrupt import MainThreadInterruption, ThreadIn
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._holding.watch import RESEND, Watch
-from lambda_singleton._protocol.operations import Operation, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Renew
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 

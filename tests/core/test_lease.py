@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lambda_singleton import LeaseLostError, LeaseStoreError, Lock, MemoryStore, singleton
-from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.store import Reply
 
 from ..fakes import START, Context, FakeClock, FaultyStore, acquire

@@ -9,7 +9,8 @@ import pytest
 
 from lambda_singleton import LeaseHeldError, LeaseRecord, Lock, MemoryStore
 from lambda_singleton._clock import utc
-from lambda_singleton._protocol.operations import Acquire, Operation
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Acquire
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.waiting import FIRST_GUESS, Waiting
 from proof.simulation import Client, Weather, World

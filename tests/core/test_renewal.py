@@ -11,7 +11,7 @@ from lambda_singleton._holding.acquire import take
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._invocation import term_of
-from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
 from proof.simulation import look

@@ -30,7 +30,7 @@ from lambda_singleton import (
     singleton,
 )
 from lambda_singleton._holding.watch import Watch
-from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.store import Reply
 
 from ..fakes import START, Context, FakeClock, FaultyStore

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from lambda_singleton import MemoryStore
-from lambda_singleton._protocol.operations import Operation
+from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.store import Reply
 from proof.history import Event, History, Kind, Promise
 from proof.simulation import SKEW, Weather, simulate

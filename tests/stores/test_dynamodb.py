@@ -30,7 +30,8 @@ from lambda_singleton import (
     Lock,
     singleton,
 )
-from lambda_singleton._protocol.operations import ForceRelease, Operation, Release, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import ForceRelease, Release, Renew
 from lambda_singleton._stores.connection import Connections
 from local_lambda import Engine
 from proof.proxy import Fault, Proxy

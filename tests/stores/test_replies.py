@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lambda_singleton import DynamoDBStore, LeaseConfigError, LeaseError, LeaseStoreError
-from lambda_singleton._protocol.operations import Acquire, Operation, Release, Renew
+from lambda_singleton._protocol.operation import Operation
+from lambda_singleton._protocol.operations import Acquire, Release, Renew
 from lambda_singleton._protocol.record import HOLDER_FACTS, LONGEST_FACT
 from lambda_singleton._protocol.store import Reply
 from proof.answers import Answer, Server

@@ -22,18 +22,11 @@ same rules itself, as DynamoDB does with `operation.condition` and `operation.up
 """
 
 from ._clock import Clock
-from ._protocol.operations import (
-    Acquire,
-    Advance,
-    Checkpoint,
-    ForceRelease,
-    Operation,
-    Redo,
-    Release,
-    Renew,
-    TakeTicket,
-)
+from ._protocol.operation import Operation
+from ._protocol.operations import Acquire, ForceRelease, Release, Renew, TakeTicket
+from ._protocol.progress import Advance, Checkpoint
 from ._protocol.record import LeaseRecord, Progress
+from ._protocol.redo import Redo
 from ._protocol.store import LeaseStore, Reply
 from ._stores.force_release import force_release
 

@@ -6,7 +6,7 @@ import json
 from argparse import Namespace
 
 from lambda_singleton._clock import milliseconds
-from lambda_singleton._protocol.operations import Redo
+from lambda_singleton._protocol.redo import Redo
 from lambda_singleton._protocol.store import LeaseStore
 from lambda_singleton._protocol.term import REQUEST_TIMEOUT
 

@@ -9,7 +9,7 @@ from math import inf
 from .._backoff import Backoff, uniform
 from .._clock import Instant
 from .._errors import LeaseConfigError, LeaseError, LeaseLostError, LeaseStoreError
-from .._protocol.operations import Operation
+from .._protocol.operation import Operation
 from .._text import quoted
 from .request import TRIES, request
 from .steps import Steps, run

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from .._backoff import Backoff
 from .._clock import Instant
 from .._errors import LeaseStoreError
-from .._protocol.operations import Operation
+from .._protocol.operation import Operation
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
 from .steps import Pause, Steps

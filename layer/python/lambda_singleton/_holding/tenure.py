@@ -12,7 +12,8 @@ from .._clock import Instant, milliseconds, provable_offset, utc
 from .._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossReason
 from .._events.event import Kind, LeaseEvent
 from .._events.observers import tell
-from .._protocol.operations import Acquire, Advance, Checkpoint, Release, Renew
+from .._protocol.operations import Acquire, Release, Renew
+from .._protocol.progress import Advance, Checkpoint
 from .._protocol.record import LeaseRecord, Progress, is_pause
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term

@@ -9,52 +9,12 @@ milliseconds, read on the caller's clock *before* the request is sent.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from .._clock import milliseconds
+from .operation import Value
 from .order import Order, is_comparable, is_lower
-from .record import LeaseRecord, Progress
-
-Value = str | int | Mapping[str, str]
-
-
-class Operation(Protocol):
-    """One conditional update of the row called `name`."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def condition(self) -> str:
-        """The condition as a DynamoDB expression; `#id` is the key, other `#x` the attribute x."""
-
-    @property
-    def update(self) -> str:
-        """The update as a DynamoDB expression; `:expiration` is filled in by the store."""
-
-    @property
-    def values(self) -> dict[str, Value]:
-        """The expressions' values, without the store's own `:expiration`."""
-
-    @property
-    def in_use_until(self) -> int:
-        """When the row's retention begins to count."""
-
-    @property
-    def wants_row(self) -> bool:
-        """Whether anybody looks at the row after the update: a reply may come without it if not."""
-
-    def leaves(self, name: str | None, owner: str | None) -> bool:
-        """Say whether a row of that name and owner can be this operation's result.
-
-        A reply to somebody else's request is not taken for this one's, however it got here.
-        """
-
-    def allows(self, record: LeaseRecord | None) -> bool:
-        """Say whether the condition holds for this row; None: there is none."""
-
-    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
-        """Return the row after the update."""
+from .record import LeaseRecord
 
 
 class Acquire(NamedTuple):
@@ -312,133 +272,6 @@ class Release(NamedTuple):
         return name == self.name and owner is None
 
 
-class Checkpoint(NamedTuple):
-    """Write down how far the run has come, and renew the lease with the same request.
-
-    `seq` rises with each step of a run, so that progress never goes back when requests overtake
-    each other; the expiry does not come down either. Both are needed: at the deadline's cap all
-    expiries are equal.
-    """
-
-    name: str
-    owner: str
-    expires_at: int
-    progress: Progress
-
-    @property
-    def condition(self) -> str:
-        return (
-            "#expires_at_ms <= :expires_at AND #owner = :owner"
-            " AND (attribute_not_exists(#progress_token) OR #progress_token < :token"
-            " OR #progress_seq <= :seq)"
-        )
-
-    def allows(self, record: LeaseRecord | None) -> bool:
-        return (
-            record is not None
-            and self.owner == record.owner
-            and record.expires_at is not None
-            and self.expires_at >= milliseconds(record.expires_at)
-            and (
-                record.progress is None
-                or record.progress.token < self.progress.token
-                or record.progress.seq <= self.progress.seq
-            )
-        )
-
-    @property
-    def update(self) -> str:
-        return (
-            "SET #expires_at_ms = :expires_at, #expiration = :expiration, #progress = :progress,"
-            " #progress_token = :token, #progress_seq = :seq"
-        )
-
-    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
-        assert record is not None
-        return record._replace(expires_at=self.expires_at / 1000, progress=self.progress)
-
-    @property
-    def values(self) -> dict[str, Value]:
-        return {
-            ":owner": self.owner,
-            ":expires_at": self.expires_at,
-            ":progress": self.progress.text,
-            ":token": self.progress.token,
-            ":seq": self.progress.seq,
-        }
-
-    @property
-    def in_use_until(self) -> int:
-        return self.expires_at
-
-    @property
-    def wants_row(self) -> bool:
-        return False
-
-    def leaves(self, name: str | None, owner: str | None) -> bool:
-        return name == self.name and owner == self.owner
-
-
-class Advance(NamedTuple):
-    """Write down how far the run has come, in one transaction with what it has done.
-
-    A step is applied once, however often it is sent: its `seq` has to be higher than the row's.
-    The lease is not renewed by it, and keeps the expiration that it has.
-    """
-
-    name: str
-    owner: str
-    now: int
-    progress: Progress
-
-    @property
-    def condition(self) -> str:
-        return (
-            "#owner = :owner"
-            " AND (attribute_not_exists(#progress_token) OR #progress_token < :token"
-            " OR #progress_seq < :seq)"
-        )
-
-    def allows(self, record: LeaseRecord | None) -> bool:
-        return (
-            record is not None
-            and record.owner == self.owner
-            and (
-                record.progress is None
-                or record.progress.token < self.progress.token
-                or record.progress.seq < self.progress.seq
-            )
-        )
-
-    @property
-    def update(self) -> str:
-        return "SET #progress = :progress, #progress_token = :token, #progress_seq = :seq"
-
-    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
-        assert record is not None
-        return record._replace(progress=self.progress)
-
-    @property
-    def values(self) -> dict[str, Value]:
-        return {
-            ":owner": self.owner,
-            ":progress": self.progress.text,
-            ":token": self.progress.token,
-            ":seq": self.progress.seq,
-        }
-
-    @property
-    def in_use_until(self) -> int:
-        return self.now
-
-    @property
-    def wants_row(self) -> bool:
-        return False
-
-    def leaves(self, name: str | None, owner: str | None) -> bool:
-        return name == self.name and owner == self.owner
-
-
 class TakeTicket(NamedTuple):
     """Join the line of those who wait, while somebody holds the lease."""
 
@@ -534,40 +367,3 @@ class ForceRelease(NamedTuple):
 
     def leaves(self, name: str | None, owner: str | None) -> bool:
         return name == self.name and owner is None
-
-
-class Redo(NamedTuple):
-    """Forget what was done and begun, so that it may be done once more: for people."""
-
-    name: str
-    now: int
-
-    @property
-    def condition(self) -> str:
-        return "attribute_exists(#done) OR attribute_exists(#begun)"
-
-    def allows(self, record: LeaseRecord | None) -> bool:
-        return record is not None and (record.done is not None or record.begun is not None)
-
-    @property
-    def update(self) -> str:
-        return "SET #expiration = :expiration REMOVE #done, #begun"
-
-    def apply(self, record: LeaseRecord | None) -> LeaseRecord:
-        assert record is not None
-        return record._replace(done=None, begun=None)
-
-    @property
-    def values(self) -> dict[str, Value]:
-        return {}
-
-    @property
-    def in_use_until(self) -> int:
-        return self.now
-
-    @property
-    def wants_row(self) -> bool:
-        return True
-
-    def leaves(self, name: str | None, owner: str | None) -> bool:  # noqa: ARG002
-        return name == self.name

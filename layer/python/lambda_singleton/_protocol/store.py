@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from .._clock import Clock
-from .operations import Operation
+from .operation import Operation
 from .record import LeaseRecord
 
 

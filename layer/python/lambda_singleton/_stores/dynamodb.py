@@ -13,7 +13,7 @@ from .._clock import Clock, seconds
 from .._errors import LeaseConfigError, LeaseError, LeaseStoreError
 from .._events.logger import logger
 from .._protocol.name import check_name
-from .._protocol.operations import Operation
+from .._protocol.operation import Operation
 from .._protocol.record import LeaseRecord
 from .._protocol.store import Reply
 from .._protocol.term import REQUEST_TIMEOUT

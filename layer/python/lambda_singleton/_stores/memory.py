@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .._clock import Clock
-from .._protocol.operations import Operation
+from .._protocol.operation import Operation
 from .._protocol.record import LeaseRecord
 from .._protocol.store import Reply
 from .force_release import force_release

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._clock import LATEST, milliseconds
-from .._protocol.operations import Operation, Value
+from .._protocol.operation import Operation, Value
 from .._protocol.order import HIGHEST_ORDER
 from .._protocol.record import (
     HOLDER_FACTS,
