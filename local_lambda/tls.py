@@ -56,10 +56,7 @@ class Tls:
         port = free_port()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "local_lambda.tls", self._target, str(port), str(served)],
-            env={
-                "PATH": os.environ.get("PATH", ""),
-                "PYTHONPATH": os.pathsep.join(map(str, IMPORTED)),
-            },
+            env={"PATH": os.environ.get("PATH", ""), "PYTHONPATH": IMPORTED},
         )
         self.endpoint = f"https://127.0.0.1:{port}"
         wait_for(self.endpoint, self._process)
