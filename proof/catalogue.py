@@ -115,6 +115,7 @@ def halves(
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
+CHECKPOINT = "_holding/checkpoint.py"
 RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
 HOLD, INTERRUPT = "_holding/hold.py", "_holding/interrupt.py"
 STEPS, LOCK = "_holding/steps.py", "_lock.py"
@@ -1176,7 +1177,7 @@ RULES = (
         removal(
             "core/test_checkpoint.py::TestEffects::test_are_applied_once_whatever_is_lost",
             "assert [",
-            (TENURE, "if self.step is None or self.step.text != text:", "if True:"),
+            (CHECKPOINT, "if tenure.step is None or tenure.step.text != text:", "if True:"),
         ),
         model=Constant("SameValueIsSameStep", breaks="EffectsOnce", module="Progress"),
         simulation=Switch("each_request_is_a_step", shows="came after", world="with_effects"),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lambda_singleton import LeaseRecord
 from lambda_singleton._clock import Instant, milliseconds
+from lambda_singleton._holding import checkpoint
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
 from lambda_singleton._protocol.operations import Acquire, Release, Renew
@@ -20,7 +21,7 @@ from lambda_singleton._protocol.waiting import Waiting
 class Broken(NamedTuple):
     """What to put in the place of an attribute."""
 
-    owner: type
+    owner: object
     attribute: str
     replacement: object
 
@@ -32,7 +33,7 @@ _release_at = Tenure.release_at
 _silent_in: property = Waiting._silent_in  # type: ignore[assignment]
 
 
-def _replaces(owner: type, attribute: str) -> Callable[[Callable[..., object]], object]:
+def _replaces(owner: object, attribute: str) -> Callable[[Callable[..., object]], object]:
     """Register a function, under its own name, as what breaks an attribute."""
 
     def register(function: Callable[..., object]) -> object:
@@ -137,7 +138,7 @@ def steps_are_applied_again(self: Advance, record: LeaseRecord | None) -> bool:
     return record is not None and record.owner == self.owner
 
 
-@_replaces(Tenure, "next_step")
-def each_request_is_a_step(self: Tenure, text: str) -> Progress:
-    self.step = Progress(text, self.token, 1 if self.step is None else self.step.seq + 1)
-    return self.step
+@_replaces(checkpoint, "next_step")
+def each_request_is_a_step(tenure: Tenure, text: str) -> Progress:
+    tenure.step = Progress(text, tenure.token, 1 if tenure.step is None else tenure.step.seq + 1)
+    return tenure.step

@@ -1,5 +1,6 @@
 """The clock that leases are measured with."""
 
+from time import gmtime, strftime
 from typing import NamedTuple, Protocol, Self
 
 from ._errors import LeaseConfigError
@@ -61,10 +62,9 @@ def seconds(value: object, parameter: str, *, least: float = 0.0, most: float = 
 
 def utc(epoch_seconds: float) -> str:
     """Write a time the way that rows, errors and logs show it."""
-    from datetime import UTC, datetime
-
-    moment = datetime.fromtimestamp(epoch_seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    # Half of what datetime takes for it, and every cycle writes three.
+    whole, microseconds = divmod(round(epoch_seconds * 1_000_000), 1_000_000)
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)) + f".{microseconds // 1000:03}Z"
 
 
 def epoch(text: str | None) -> float | None:

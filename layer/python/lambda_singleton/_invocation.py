@@ -66,15 +66,16 @@ def describe_holder(context: Any) -> dict[str, str]:
     This is for people: nothing is decided on it.
     """
     environment = os.environ
-    facts = {
-        "function": environment.get("AWS_LAMBDA_FUNCTION_NAME"),
-        "version": environment.get("AWS_LAMBDA_FUNCTION_VERSION"),
-        "request_id": getattr(lambda_context(context), "aws_request_id", None),
-        "log_group": environment.get("AWS_LAMBDA_LOG_GROUP_NAME"),
-        "log_stream": environment.get("AWS_LAMBDA_LOG_STREAM_NAME"),
-        "region": environment.get("AWS_REGION"),
-    }
-    if not facts["function"]:
+    function = environment.get("AWS_LAMBDA_FUNCTION_NAME")
+    facts = {"function": function}
+    if function:
+        facts["version"] = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
+    facts["request_id"] = getattr(lambda_context(context), "aws_request_id", None)
+    if function:
+        facts["log_group"] = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")
+        facts["log_stream"] = environment.get("AWS_LAMBDA_LOG_STREAM_NAME")
+    facts["region"] = environment.get("AWS_REGION")
+    if not function:
         import socket
 
         facts |= {"host": socket.gethostname(), "process": str(os.getpid())}

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 
-from .._clock import Instant, milliseconds, utc
+from .._clock import Instant, milliseconds
 from .._errors import (
     LeaseDeadlineError,
     LeaseError,
     LeaseHeldError,
     LeaseLostError,
     LeaseStoreError,
-    RefusalReason,
 )
 from .._events.event import LeaseEvent
 from .._events.logger import logger
 from .._events.observers import prepare, tell
 from .._protocol.operations import Acquire, TakeTicket
-from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._protocol.term import REQUEST_TIMEOUT, Term
 from .._protocol.waiting import Waiting
-from .._text import fact, in_words, quoted
+from .._text import quoted
+from .refusal import done, held, tell_of_refusal, tell_of_waiting
 from .release import give_back, release
 from .request import Answer, request
 from .steps import Pause, Steps, run, run_async
@@ -57,18 +56,7 @@ def acquire(tenure: Tenure, *, wait: float) -> Steps[None]:
     try:
         waited = yield from _acquire(tenure, wait)
     except LeaseHeldError as error:
-        took = clock.monotonic() - began
-        tell(
-            LeaseEvent(
-                "skipped",
-                name,
-                clock.time(),
-                took=took,
-                holder=error.holder,
-                held_until=error.held_until,
-                reason=None if error.reason == "held" else error.reason,
-            )
-        )
+        tell_of_refusal(error, clock.time(), took=clock.monotonic() - began)
         raise
     except LeaseError as error:
         tell(LeaseEvent("failed", name, clock.time(), error=error))
@@ -96,15 +84,15 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
             tenure.may_be_in_row = False
             waiting.note(answer.reply.record)
         elif action == "take a ticket":
-            _tell_of_waiting(tenure, waiting.record)
+            tell_of_waiting(tenure.name, waiting.record, clock.time())
             yield from _take_ticket(tenure, waiting)
         elif action == "look":
             yield from _look(tenure, waiting)
         else:
-            raise _held(tenure.name, waiting.record, store)
+            raise held(tenure.name, waiting.record, store)
         refused = tenure.aim.refused_by(waiting.record)
         if refused is not None:
-            raise _done(tenure.name, waiting.record, refused)
+            raise done(tenure.name, waiting.record, refused)
         action, pause = waiting.next()
         if pause:
             yield Pause(pause)
@@ -175,22 +163,6 @@ def _look(tenure: Tenure, waiting: Waiting) -> Steps[None]:
         waiting.note(record, is_gone=record is None)
 
 
-def _tell_of_waiting(tenure: Tenure, record: LeaseRecord | None) -> None:
-    holder = None if record is None else record.holder
-    held_until = None if record is None else record.expires_at
-    why = "held" if record is None else _why(record)
-    tell(
-        LeaseEvent(
-            "waiting",
-            tenure.name,
-            tenure.store.clock.time(),
-            holder=holder,
-            held_until=held_until,
-            reason=None if why == "held" else why,
-        )
-    )
-
-
 def _refuse_late_start(term: Term, now: float) -> None:
     left = term.time_left(now)
     if left < LEAST_TIME:
@@ -198,45 +170,3 @@ def _refuse_late_start(term: Term, now: float) -> None:
             f"only {max(0.0, left):.3f} s of the invocation are left, too little to start the"
             " handler"
         )
-
-
-def _held(name: str, record: LeaseRecord | None, store: LeaseStore) -> LeaseHeldError:
-    if record is None:
-        return LeaseHeldError(f"lease {quoted(name)} is held", name=name)
-    who = in_words(record.holder or {})
-    until = "" if record.expires_at is None else f" until {utc(record.expires_at)}"
-    reason = _why(record)
-    how = f"rests{until}, last held" if reason == "resting" else f"is {reason}{until}"
-    if reason == "paused":
-        who = fact((record.holder or {}).get("paused_by", "somebody"))
-    return LeaseHeldError(
-        f"lease {quoted(name)} {how}" + (f" by {who}" if who else ""),
-        name=name,
-        reason=reason,
-        holder=None if record.holder is None else dict(record.holder),
-        held_until=record.expires_at,
-        retry_after=_free_in(record, store),
-    )
-
-
-def _why(record: LeaseRecord) -> RefusalReason:
-    if record.owner is None:
-        return "resting"
-    return "paused" if record.is_paused else "held"
-
-
-def _done(name: str, record: LeaseRecord | None, reason: RefusalReason) -> LeaseHeldError:
-    # Waiting would not help, whoever holds the lease.
-    how = "is done" if reason == "done" else "has been superseded: a later one has begun"
-    holder = None if record is None or record.holder is None else dict(record.holder)
-    return LeaseHeldError(
-        f"this run of lease {name!r} {how}", name=name, reason=reason, holder=holder
-    )
-
-
-def _free_in(record: LeaseRecord, store: LeaseStore) -> float | None:
-    # For a caller that has not watched the holder, and tries once.
-    if record.expires_at is None:
-        return None
-    skew = 0.0 if record.owner is None else store.clock_skew
-    return max(0.0, record.expires_at + skew - store.clock.time())

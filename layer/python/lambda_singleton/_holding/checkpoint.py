@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .._clock import Instant
+from .._clock import Instant, milliseconds
 from .._errors import LeaseConfigError, LeaseDeadlineError, LeaseStoreError
+from .._protocol.progress import Advance, Checkpoint
 from .._protocol.record import LONGEST_PROGRESS, LeaseRecord, Progress
 from .._text import quoted
 from .renewal import only_one, renew
@@ -29,7 +30,7 @@ def checkpoint(
     if effects:
         yield from _advance(tenure, text, effects)
     else:
-        yield from renew(tenure, operation_at=partial(tenure.checkpoint_at, text))
+        yield from renew(tenure, operation_at=partial(_checkpoint_at, tenure, text))
     left = tenure.term.time_left(tenure.store.clock.time())
     if left < margin:
         tenure.is_unfinished = True
@@ -52,7 +53,7 @@ def _advance(tenure: Tenure, text: str, effects: Sequence[Mapping[str, Any]]) ->
         try:
             answer = yield from request(
                 tenure.store,
-                partial(tenure.advance_at, text),
+                partial(_advance_at, tenure, text),
                 term=tenure.term,
                 timeout=tenure.timeout,
                 unanswered=unanswered.append,
@@ -69,6 +70,24 @@ def _advance(tenure: Tenure, text: str, effects: Sequence[Mapping[str, Any]]) ->
                 raise
         else:
             _judge(tenure, answer)
+
+
+def _checkpoint_at(tenure: Tenure, text: str, sent: Instant) -> Checkpoint:
+    step = next_step(tenure, text)
+    return Checkpoint(tenure.name, tenure.owner, tenure.term.expiry(sent.wall), step)
+
+
+def _advance_at(tenure: Tenure, text: str, sent: Instant) -> Advance:
+    return Advance(tenure.name, tenure.owner, milliseconds(sent.wall), next_step(tenure, text))
+
+
+def next_step(tenure: Tenure, text: str) -> Progress:
+    """Return the step that has come this far."""
+    # The same value again is the same step: what is sent again is not to be applied twice.
+    if tenure.step is None or tenure.step.text != text:
+        seq = 1 if tenure.step is None else tenure.step.seq + 1
+        tenure.step = Progress(text, tenure.token, seq)
+    return tenure.step
 
 
 def _judge(tenure: Tenure, answer: Answer) -> None:
@@ -93,7 +112,9 @@ def item(tenure: Tenure, value: object) -> dict[str, Any]:
     if make is None:
         raise LeaseConfigError("checkpoint_item() needs a DynamoDBStore")
     tenure.check()
-    element: dict[str, Any] = make(tenure.advance_at(_text(value), Instant.now(tenure.store.clock)))
+    element: dict[str, Any] = make(
+        _advance_at(tenure, _text(value), Instant.now(tenure.store.clock))
+    )
     return element
 
 

@@ -47,7 +47,7 @@ def request(
     of the store's `execute`.
     """
     clock = store.clock
-    backoff = Backoff(0.05, 1.0)
+    backoff: Backoff | None = None
     for number in range(1, tries + 1):
         sent = Instant.now(clock)
         operation = operation_at(sent)
@@ -59,6 +59,7 @@ def request(
             unanswered(error)
             if number == tries or term.time_left(clock.time()) < timeout + spare:
                 raise
+            backoff = backoff or Backoff(0.05, 1.0)
             yield Pause(backoff.delay())
         else:
             return answer

@@ -13,7 +13,6 @@ from .._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossRea
 from .._events.event import Kind, LeaseEvent
 from .._events.observers import tell
 from .._protocol.operations import Acquire, Release, Renew
-from .._protocol.progress import Advance, Checkpoint
 from .._protocol.record import LeaseRecord, Progress, is_pause
 from .._protocol.store import LeaseStore, Reply
 from .._protocol.term import Term
@@ -157,22 +156,6 @@ class Tenure:
         """Return the request that extends it."""
         return Renew(name=self.name, owner=self.owner, expires_at=self.term.expiry(sent.wall))
 
-    def checkpoint_at(self, text: str, sent: Instant) -> Checkpoint:
-        """Return the request that writes down how far it has come, and extends it."""
-        return Checkpoint(self.name, self.owner, self.term.expiry(sent.wall), self.next_step(text))
-
-    def advance_at(self, text: str, sent: Instant) -> Advance:
-        """Return the part of a transaction that writes down how far it has come."""
-        return Advance(self.name, self.owner, milliseconds(sent.wall), self.next_step(text))
-
-    def next_step(self, text: str) -> Progress:
-        """Return the step that has come this far."""
-        # The same value again is the same step: what is sent again is not to be applied twice.
-        if self.step is None or self.step.text != text:
-            seq = 1 if self.step is None else self.step.seq + 1
-            self.step = Progress(text, self.token, seq)
-        return self.step
-
     def release_at(self, sent: Instant, outcome: str) -> Release:
         """Return the request that gives it back, and leaves word of how the run went."""
         aim, has_succeeded = self.aim, outcome == "succeeded"
@@ -284,6 +267,8 @@ class Tenure:
 
     def tell_loss(self) -> None:
         """Tell that it was lost, once: whoever notices first does."""
+        if self.loss is None:
+            return
         with self._changing:
             reason = None if self._loss_is_told else self.loss
             self._loss_is_told = self._loss_is_told or reason is not None
