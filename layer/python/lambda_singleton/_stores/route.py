@@ -46,6 +46,12 @@ class Address(NamedTuple):
     port: int
     tls: bool
 
+    @property
+    def authority(self) -> str:
+        """The value of a `Host` header, which leaves out the usual port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
 
 class Route(NamedTuple):
     """What a request needs besides credentials.
@@ -54,7 +60,6 @@ class Route(NamedTuple):
     """
 
     address: Address
-    host: str
     region: str
     authorities: str | None
 
@@ -84,10 +89,7 @@ def plain_route(environment: Mapping[str, str]) -> Route:
     address = found[0]
     if is_proxied(url or f"https://{address.host}", environment):
         raise NotPlainError("there is a proxy on the way")
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    if address.port != (443 if address.tls else 80):
-        host = f"{host}:{address.port}"
-    return Route(address, host, region, _authorities(environment))
+    return Route(address, region, _authorities(environment))
 
 
 def split(url: str) -> tuple[Address, str] | None:
