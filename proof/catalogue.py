@@ -708,7 +708,7 @@ RULES = (
             "assert 0.0 == inf",
             (
                 TENURE,
-                'return self._state == "held" and self.is_here and self._left() > 0',
+                "return self.remaining > 0",
                 'return self._state == "held" and self.is_here',
             ),
             (RENEWAL, "left = tenure.remaining - self._margin", "left = inf"),
@@ -719,7 +719,7 @@ RULES = (
         removal(
             "core/test_renewal.py::test_no_request_is_sent_that_might_hang_beyond_the_end",
             "+ 2.5) <= 29",
-            (RENEWAL, "or self.stop_in < self._tenure.timeout", "or self.stop_in < 0"),
+            (RENEWAL, "or stop_in < self._tenure.timeout", "or stop_in < 0"),
         ),
     ),
     rule(

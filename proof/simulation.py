@@ -381,14 +381,16 @@ def look(tenure: Tenure, renewal: Renewal) -> float:
 
     Return in how many seconds it looks again; inf: never.
     """
-    if tenure.loss is None and renewal.stop_in <= 0:
+    stop_in = renewal.stop_in
+    if stop_in <= 0:
         tenure.expire()
     if not tenure.is_held:
         return inf
-    if renewal.due_in <= 0:
+    due_in = renewal.due_in(stop_in)
+    if due_in <= 0:
         renewal.renew()
         return 0.0
-    return min(renewal.stop_in, renewal.due_in)
+    return min(stop_in, due_in)
 
 
 @contextlib.contextmanager

@@ -111,11 +111,10 @@ class Renewal:
             left = min(left, tenure.term.time_left(self._clock.time()))
         return left
 
-    @property
-    def due_in(self) -> float:
+    def due_in(self, stop_in: float) -> float:
         """In how many seconds it has to be renewed; inf: never, or it could not be in time."""
         # A request that could hang beyond the lease's end is not worth its risk.
-        if self._tenure.ends_with_invocation or self.stop_in < self._tenure.timeout:
+        if self._tenure.ends_with_invocation or stop_in < self._tenure.timeout:
             return inf
         return max(0.0, self._due - self._clock.monotonic())
 

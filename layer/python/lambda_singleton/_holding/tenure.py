@@ -80,7 +80,7 @@ class Tenure:
     @property
     def is_held(self) -> bool:
         """Whether it is provably held: nobody else may have it."""
-        return self._state == "held" and self.is_here and self._left() > 0
+        return self.remaining > 0
 
     @property
     def loss(self) -> LossReason | None:
@@ -92,7 +92,12 @@ class Tenure:
     @property
     def remaining(self) -> float:
         """For how many seconds it is certainly held if nobody renews it."""
-        return max(0.0, self._left()) if self.is_held else 0.0
+        if self._state != "held" or not self.is_here:
+            return 0.0
+        # Either clock may have stopped or jumped: believe the more pessimistic one.
+        clock = self.store.clock
+        left = min(self._ends.monotonic - clock.monotonic(), self._ends.wall - clock.time())
+        return max(0.0, left)
 
     @property
     def ends_with_invocation(self) -> bool:
@@ -124,11 +129,6 @@ class Tenure:
             name=self.name,
             reason=self.loss or "expired",
         )
-
-    def _left(self) -> float:
-        # Either clock may have stopped or jumped: believe the more pessimistic one.
-        clock = self.store.clock
-        return min(self._ends.monotonic - clock.monotonic(), self._ends.wall - clock.time())
 
     # What it asks the store for.
 

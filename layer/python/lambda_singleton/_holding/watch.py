@@ -106,16 +106,18 @@ class Watch:
             self._stopping = True
             return inf
         stop_in = self._renewal.stop_in
-        if self._tenure.is_held and stop_in <= 0:
+        if stop_in <= 0:
             self._tenure.expire()
         if self._tenure.loss is not None:
             return self._interrupt()
-        if not self._tenure.is_held:
+        if stop_in <= 0:
+            # It was given back.
             return inf
-        if self._renewal.due_in <= 0:
+        due_in = self._renewal.due_in(stop_in)
+        if due_in <= 0:
             self._renew.start()
             return stop_in
-        return min(stop_in, self._renewal.due_in)
+        return min(stop_in, due_in)
 
     def _interrupt(self) -> float:
         delay = self._send() if self._interrupts else inf
