@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from lambda_singleton import (
     current_lease,
     singleton,
 )
+from lambda_singleton._decorator.handler import Handler
 
 from .script import ROOT
 from .stores import ScriptedStore, no_renewals
@@ -250,3 +252,24 @@ class TestThreadsOfAHandler:
         text = (ROOT / "docs" / "guarantees.md").read_text()
         paragraphs = re.split(r"\n\s*\n|\n(?=[-|] ?)", text)
         assert any("thread" in part and "lease.check()" in part for part in paragraphs)
+
+
+def plain(event: Any, context: Any) -> None: ...
+def takes_lease(event: Any, context: Any, *, lease: Any) -> None: ...
+def method(self: Any, event: Any, context: Any) -> None: ...
+def no_parameters() -> None: ...
+def any_parameters(*args: Any, **kwargs: Any) -> None: ...
+async def coroutine(event: Any, context: Any, lease: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function", [plain, takes_lease, method, no_parameters, any_parameters, coroutine]
+)
+def test_a_plain_function_is_seen_as_inspect_sees_it(function: Any) -> None:
+    def copy() -> Any:
+        code = function.__code__
+        return FunctionType(code, globals(), function.__name__, None, function.__closure__)
+
+    marked = copy()
+    marked.anything = "not plain any more"
+    assert Handler.of(copy()) == Handler.of(marked)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
+from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
 from .._errors import LeaseConfigError
 from .._holding.lease import Lease
 
 T = TypeVar("T")
+
+# `co_flags`, as `inspect` names them.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Handler(NamedTuple):
@@ -24,6 +28,8 @@ class Handler(NamedTuple):
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Handler:
         """Look at it; raise `LeaseConfigError` for a generator function."""
+        if type(function) is FunctionType and not vars(function):
+            return cls._of_plain(function)
         import inspect
 
         name = getattr(function, "__qualname__", None) or type(function).__qualname__
@@ -38,9 +44,7 @@ class Handler(NamedTuple):
         if any(
             inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in called
         ):
-            raise LeaseConfigError(
-                f"{name} is a generator: it would run after its lease was released"
-            )
+            raise _generator(name)
         parameters = list(inspect.signature(function).parameters)
         return cls(
             name,
@@ -48,6 +52,20 @@ class Handler(NamedTuple):
             takes_lease="lease" in parameters,
             # A function in a class's body is not bound yet: its first argument is no event.
             is_method=parameters[:1] in (["self"], ["cls"]),
+        )
+
+    @classmethod
+    def _of_plain(cls, function: FunctionType) -> Handler:
+        # Most handlers: `inspect` would be a fifth of what importing this package takes.
+        code = function.__code__
+        if code.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
+            raise _generator(function.__qualname__)
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return cls(
+            function.__qualname__,
+            is_async=bool(code.co_flags & _COROUTINE),
+            takes_lease="lease" in parameters,
+            is_method=bool(code.co_argcount) and parameters[0] in ("self", "cls"),
         )
 
     def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -76,3 +94,7 @@ class Handler(NamedTuple):
             f"{self.name} returned a {type(result).__name__}, which would run after its lease was"
             " released: declare it with `async def`, or await it in there"
         )
+
+
+def _generator(name: str) -> LeaseConfigError:
+    return LeaseConfigError(f"{name} is a generator: it would run after its lease was released")

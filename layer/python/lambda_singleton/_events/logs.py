@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from .._clock import utc
@@ -31,6 +32,9 @@ def log(event: LeaseEvent) -> None:
     """Write the event, as a sentence and as fields."""
     # Somebody died without releasing it: worth a look, though all is well now.
     level = WARNING if event.taken_from else _LEVELS[event.kind]
+    if level < WARNING and "logging" not in sys.modules:
+        # Nobody has asked for lines: its import would be for nothing.
+        return
     if logger().isEnabledFor(level):
         logger().log(level, "%s", _sentence(event), extra=_fields(event))
 
