@@ -48,7 +48,7 @@ from lambda_singleton_cli.rich_renderer import RichRenderer
 from lambda_singleton_cli.screen import Picture
 from lambda_singleton_cli.status import State, Status
 from lambda_singleton_cli.terminal_text import clip, terminal_text, width_of
-from lambda_singleton_cli.times import length, relative
+from lambda_singleton_cli.times import length, relative, seconds_of
 from local_lambda import Engine
 
 from ..fakes import START, FakeClock, acquire
@@ -448,6 +448,19 @@ class TestWidth:
         assert width_of(clip("報告書#東京", most)) <= most
         assert clip("tenant-sync#a41", 9) == "tena…#a41"
         assert clip("ledger", 6) == "ledger"
+        assert clip("abcdefghij", 9) == "abcd…ghij", "no more is left out than has to be"
+
+    def test_a_name_has_a_third_of_the_terminal_and_what_others_leave(
+        self, memory: MemoryStore, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        take(memory, "x" * 80)
+        statuses = [Status.of(record, memory) for record in memory.records()]
+        widths = {}
+        for width in (120, 60, 40, 15, 12):
+            PlainRenderer(width).table(statuses)
+            widths[width] = capsys.readouterr().out.splitlines()[1].index("  ")
+        # STATE takes five, and two blanks; six are the least that is left of a name.
+        assert widths == {120: 40, 60: 20, 40: 16, 15: 8, 12: 6}
 
 
 class TestWhen:
@@ -461,6 +474,10 @@ class TestWhen:
             (3605, "1 h"),
             (7500, "2 h 5 min"),
             (90_000, "1 d 1 h"),
+            (1, "1 s"),
+            (61, "1 min 1 s"),
+            (3661, "1 h 1 min"),
+            (90_061, "1 d 1 h"),
         ],
     )
     def test_length(self, seconds: float, words: str) -> None:
@@ -468,10 +485,21 @@ class TestWhen:
 
     @pytest.mark.parametrize(
         ("moment", "words"),
-        [(0.4, "now"), (42, "in 42 s"), (-119, "119 s ago"), (-120, "2 min ago"), (1e6, "in 11 d")],
+        [
+            *((0.4, "now"), (42, "in 42 s"), (-119, "119 s ago"), (-120, "2 min ago")),
+            *((1, "in 1 s"), (-1, "1 s ago"), (7199, "in 119 min"), (7200, "in 2 h")),
+            (1e6, "in 11 d"),
+        ],
     )
     def test_relative(self, moment: float, words: str) -> None:
         assert relative(START + moment, START) == words
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [("90", 90), ("90s", 90), ("1.5 m", 90), ("15min", 900), ("2h", 7200), ("3d", 259_200)],
+    )
+    def test_seconds(self, text: str, seconds: float) -> None:
+        assert seconds_of(text) == seconds
 
 
 class TestHostileRows:
@@ -907,6 +935,21 @@ class TestWatchOnAScreen:
             assert len(shown) >= min(30, height - 16), "changes leave some room"
             assert lines[1].startswith("1 held, 29 free")
             assert ("not shown" in lines[1]) == (len(shown) < 30)
+
+    @pytest.mark.parametrize(("width", "room"), [(40, 16), (80, 20), (120, 30)])
+    def test_a_change_leaves_its_name_a_quarter_of_the_terminal(
+        self, width: int, room: int, memory: MemoryStore
+    ) -> None:
+        for lease in ("ledger", "tenant-sync#" + "0123456789" * 8):
+            take(memory, lease)
+        statuses = [Status.of(record, memory) for record in memory.records()]
+        changes = [Change(Kind.RENEWED, status, "for 30 s more") for status in statuses]
+        picture = Picture.of("title", statuses, changes)
+        lines = picture.latest(picture.grid(width, 24), width, 24)
+        assert [width_of(line.name) for line in lines] == [room, room]
+        long, short = (line.name for line in lines)
+        assert (long[:6], long[-6:]) == ("tenant", "456789")
+        assert short.rstrip() == "ledger"
 
     def test_many_notes_leave_room_for_leases(self, memory: MemoryStore) -> None:
         take(memory, "ledger")

@@ -95,6 +95,39 @@ def test_the_next_ones_come_a_run_later_each(clock: FakeClock) -> None:
     assert turns == pytest.approx([11, 22, 33], rel=0.03)
 
 
+def test_a_line_that_is_slower_than_its_last_run_is_waited_for_at_its_own_pace(
+    clock: FakeClock,
+) -> None:
+    waiting = place(clock, record(began=0, lasted=10, token=5), 4)
+    clock.now = 60
+    waiting.note(record(began=60, lasted=10, token=8, served=1))
+    # Three runs in 60 s, and two more before this waiter's turn.
+    assert waiting.turn_in == pytest.approx(10 + 1 + 2 * 20, rel=0.03)
+
+
+def test_those_behind_a_run_that_takes_longer_do_not_hope_for_shorter_ones(
+    clock: FakeClock,
+) -> None:
+    clock.now = 40
+    behind = place(clock, record(began=0, lasted=10), 3)
+    assert behind.turn_in == pytest.approx(30 + 1 + 2 * 40, rel=0.03)
+
+
+def test_a_run_that_is_a_little_late_is_looked_at_after_an_eighth_of_it(clock: FakeClock) -> None:
+    clock.now = 10.5
+    assert place(clock, record(began=0, lasted=10)).turn_in == pytest.approx(1.25 + 1, rel=0.03)
+
+
+@pytest.mark.parametrize(("ticket", "pause"), [(3, 2), (6, 5), (9, 5)])
+def test_those_far_behind_in_a_line_that_moves_look_less_often(
+    clock: FakeClock, ticket: int, pause: float
+) -> None:
+    waiting = place(clock, record(began=0, lasted=10), ticket)
+    assert waiting.longest_pause == 1, "nothing has moved yet"
+    waiting.note(record(began=1, lasted=10, token=2, served=1))
+    assert waiting.longest_pause == pause
+
+
 def test_a_run_that_takes_longer_is_asked_for_less_and_less_often(clock: FakeClock) -> None:
     waits = []
     for clock.now in (11, 14, 20, 40):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -260,6 +263,16 @@ class TestMetrics:
         assert (metric.namespace, metric.name) == (namespace, "Lost")
         assert metric.dimensions["lease"] == r"n\xe4me "
 
+    def test_lengths_of_time_are_in_milliseconds(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
+        tell(LeaseEvent("acquired", "a", 9.0, took=2.5, waited=2.0))
+        tell(LeaseEvent("released", "a", 9.0, held=7.0))
+        seen = [each for line in capsys.readouterr().out.splitlines() for each in emf.parse(line)]
+        lengths = {one.name: one.values for one in seen if one.unit == "Milliseconds"}
+        assert lengths == {"WaitTime": [2000], "AcquireLatency": [500], "HeldTime": [7000]}
+
     def test_a_late_start_is_no_error_of_the_store(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -298,3 +311,53 @@ class TestMetrics:
         told = [str(record.exc_info) for record in caplog.records if record.exc_info]
         assert len(told) == 2
         assert "SINGLETON_METRICS_DISABLED must be true or false" in told[0]
+
+
+class Segments:
+    """Stands for Powertools' Tracer and for its provider, and keeps the subsegments."""
+
+    def __init__(self) -> None:
+        self.written: list[SimpleNamespace] = []
+
+    def Tracer(self, *, auto_patch: bool) -> SimpleNamespace:  # noqa: N802
+        assert not auto_patch
+        return SimpleNamespace(provider=self)
+
+    @contextmanager
+    def in_subsegment(self, *, name: str) -> Iterator[SimpleNamespace]:
+        annotations: dict[str, Any] = {}
+        segment = SimpleNamespace(name=name, annotations=annotations)
+        segment.put_annotation = annotations.__setitem__
+        self.written.append(segment)
+        yield segment
+
+
+class TestTraces:
+    @pytest.fixture
+    def segments(self, monkeypatch: pytest.MonkeyPatch) -> Segments:
+        segments = Segments()
+        monkeypatch.setitem(sys.modules, "aws_lambda_powertools.tracing", cast(Any, segments))
+        monkeypatch.setitem(sys.modules, "aws_xray_sdk.core", cast(Any, segments))
+        return segments
+
+    def test_are_of_what_takes_and_gives_back_a_lease(
+        self, segments: Segments, memory: MemoryStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lease = Lock("a", 10, store=memory).acquire()
+        lease.renew()
+        with pytest.raises(LeaseHeldError):
+            Lock("a", 10, store=memory).acquire()
+        lease.release()
+        shown = [(one.name, one.annotations["decision"]) for one in segments.written]
+        assert shown == [
+            ("acquire lease a", "acquired"),
+            ("acquire lease a", "skipped"),
+            ("release lease a", "released"),
+        ], "a renewal is no part of the handler's work"
+        assert not any(record.exc_info for record in caplog.records)
+
+    def test_begin_when_the_request_did(self, segments: Segments) -> None:
+        tell(LeaseEvent("acquired", "a", 9.0, token=4, took=2.5))
+        (segment,) = segments.written
+        assert segment.start_time == 6.5
+        assert segment.annotations == {"lease": "a", "decision": "acquired", "token": 4}

@@ -237,6 +237,34 @@ class TestAttempts:
         assert set(rows) == set(range(8))
 
 
+class TestPlaces:
+    """Where the page puts what it shows, in seconds and rows."""
+
+    @pytest.mark.parametrize(("length", "margin"), [(4, 0.2), (100, 2.5), (4000, 100)])
+    def test_the_picture_has_a_margin_at_both_ends(self, length: float, margin: float) -> None:
+        lines = [acquired(0, until=length), line("released", length)]
+        drawn = data(write(lines))
+        assert (drawn["start"] - T, drawn["end"] - T) == pytest.approx((-margin, length + margin))
+
+    def test_two_holders_in_turn_share_a_row(self) -> None:
+        lines = [acquired(0), line("released", 5), acquired(5, "b"), line("released", 9, "b")]
+        (lease,) = data(write(lines))["leases"]
+        assert (lease["rows"], [item["row"] for item in lease["items"]]) == (1, [0, 0])
+
+    @pytest.mark.parametrize(("apart", "rows"), [(0.9, [0, 1]), (1.1, [0, 0])])
+    def test_marks_that_would_cover_each_other_lie_side_by_side(
+        self, apart: float, rows: list[int]
+    ) -> None:
+        # Of 100 s a mark covers one.
+        skips = [outside("skipped", at, f"r{at}") for at in (50, 50 + apart)]
+        shown = items(write([acquired(0, until=100), *skips, line("released", 100)]))
+        assert [item["row"] for item in shown if item["kind"] == "skipped"] == rows
+
+    def test_a_bar_is_named_by_the_last_digits_of_its_token(self) -> None:
+        lines = [line("acquired", 0, until=T + 9, token=1_800_000_001_042, function_name="work")]
+        assert items(write(lines))[0]["label"][1] == "…1042"
+
+
 def test_a_refused_write_is_on_its_holders_row() -> None:
     lines = [acquired(0, until=100), acquired(1, "b"), line("write_refused", 3, "b", token=1)]
     (mark,) = (item for item in items(write(lines)) if item["kind"] == "refused")

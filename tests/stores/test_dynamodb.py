@@ -316,6 +316,18 @@ class TestErrors:
             store.get(name)
         assert wire.sent == ["UpdateItem", "GetItem"], "asking again would not help"
 
+    def test_denied_creation_and_listing_name_the_action_and_the_table(
+        self, wire: Wire, name: str
+    ) -> None:
+        store = DynamoDBStore(name, client=wire.client)
+        denied = (400, "AccessDeniedException", "User is not authorized")
+        wire.instead = [denied, denied]
+        with pytest.raises(LeaseConfigError, match=f"dynamodb:CreateTable on table '{name}'"):
+            store.create_table()
+        with pytest.raises(LeaseConfigError, match=f"dynamodb:Scan on table '{name}'"):
+            list(store.records())
+        assert wire.sent == ["CreateTable", "Scan"]
+
     @pytest.mark.parametrize(
         "message",
         [

@@ -14,11 +14,11 @@ def length(seconds: float) -> str:
     """Write a length of time with at most two units: `42 s`, `3 min 10 s`, `2 h 5 min`."""
     rest = round(seconds)
     words: list[str] = []
-    for number, (size, unit) in enumerate(_UNITS):
+    for size, unit in _UNITS:
         count, rest = divmod(rest, size)
         if count:
             words.append(f"{count} {unit}")
-        if words and (len(words) == 2 or number + 1 == len(_UNITS) or not count):
+        if words and (len(words) == 2 or not count):
             break
     return " ".join(words) or "0 s"
 
