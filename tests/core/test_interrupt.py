@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -24,6 +25,7 @@ from lambda_singleton import (
     MemoryStore,
     singleton,
 )
+from lambda_singleton._clock import Clock
 from lambda_singleton._holding.hold import Hold
 from lambda_singleton._holding.interrupt import MainThreadInterruption, ThreadInterruption
 from lambda_singleton._holding.renewal import Renewal
@@ -33,6 +35,7 @@ from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.operations import Renew
 from lambda_singleton._protocol.store import Reply
 from lambda_singleton._protocol.term import Term
+from lambda_singleton.testing import FakeClock
 
 from ..fakes import FaultyStore
 
@@ -43,8 +46,8 @@ FOREVER = 30
 class LosingStore(FaultyStore):
     """Every renewal finds the lease in other hands ("stolen") or nobody there ("expired")."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(MemoryStore())
+    def __init__(self, reason: str, clock: Clock = time) -> None:
+        super().__init__(MemoryStore(clock=clock))
         self.reason = reason
         # A renewal finds it stolen after a third of it: a busy machine must not let it expire.
         self.duration = DURATION if reason == "expired" else 3 * DURATION
@@ -176,22 +179,26 @@ def test_an_interrupted_handler_has_time_to_clean_up(store: LosingStore) -> None
     assert cleaned_up
 
 
-def test_an_expired_one_is_stopped_before_others_may_start() -> None:
-    store = LosingStore("expired")
-    stopped_with = 0.0
+@pytest.mark.parametrize(("left", "is_stopped"), [(0.31, False), (0.29, True)])
+def test_one_that_ends_is_stopped_before_others_may_start(left: float, is_stopped: bool) -> None:
+    # The clock stands: however long the interrupt takes here, it was sent while this much was left.
+    clock = FakeClock()
+    store = LosingStore("expired", clock)
+    interrupts = 0
 
     @singleton("x", 3, store=store)
     def handler(event: object, context: object, lease: Lease) -> None:
-        nonlocal stopped_with
-        end = time.time() + lease.remaining()
+        nonlocal interrupts
+        clock.advance(3 - left)
         try:
-            time.sleep(FOREVER)
-        finally:
-            stopped_with = end - time.time()
+            time.sleep(FOREVER if is_stopped else 0.1)
+        except LeaseInterrupt:
+            interrupts += 1
+            raise
 
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError) if is_stopped else nullcontext():
         handler({}, None)
-    assert stopped_with > 0
+    assert interrupts == is_stopped
 
 
 def test_a_signal_handler_of_ones_own_is_kept_and_still_called(store: LosingStore) -> None:

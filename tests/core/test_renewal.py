@@ -128,14 +128,38 @@ def test_a_store_that_recovers_saves_the_lease(store: FaultyStore, clock: FakeCl
     assert lease.remaining > 15
 
 
-def test_an_unexpected_refusal_is_tried_again_as_well(store: FaultyStore, clock: FakeClock) -> None:
-    def broken(operation: Operation) -> Reply:
-        raise LeaseStoreError("a reply that makes no sense")
+def test_a_refusal_that_names_the_holder_itself_is_tried_again(
+    store: FaultyStore, clock: FakeClock, without_jitter: None
+) -> None:
+    def refuses_the_owner(operation: Operation) -> Reply:
+        return Reply(applied=False, record=store.inner.get("x"))
 
     lease = taken(store, 30)
-    store.faults = [broken, broken]
-    play(lease, clock, until=20)
+    store.faults = [refuses_the_owner, refuses_the_owner]
+    play(lease, clock, until=11)
+    assert store.sent == ["Acquire", "Renew", "Renew"]
+    assert lease.remaining == pytest.approx(19), "neither was believed"
+    play(lease, clock, until=40)
     lease.check()
+
+
+def test_what_nobody_expects_of_a_store_is_tried_again_after_a_pause(
+    store: FaultyStore, clock: FakeClock, without_jitter: None
+) -> None:
+    def broken(operation: Operation) -> Reply:
+        raise ZeroDivisionError
+
+    renewal = Renewal(taken(store, 30))
+    store.faults = [broken, broken]
+    clock.now = 10
+    pauses = []
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            renewal.renew()
+        pauses.append(renewal.due_in)
+    assert pauses == [0.5, 1.0], "as after any other failure"
+    renewal.renew()
+    assert renewal.due_in == 10
 
 
 def test_no_request_is_sent_that_might_hang_beyond_the_end(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lambda_singleton import DynamoDBStore, LeaseHeldError, Lock
+from lambda_singleton.testing import FakeClock
 from local_lambda import Engine, EngineError, Function
 from local_lambda.engine import refuse_unless_loopback
 
@@ -97,7 +98,9 @@ def test_the_kill_comes_at_the_deadline_and_leaves_nothing_stuck(
     record = dynamodb.get(name)
     assert record is not None
     assert record.owner is not None, "nobody could release it"
-    assert record.expires_at == pytest.approx(outcome.started + 1 + 2, abs=0.1)
+    assert record.expires_at is not None
+    # As long as the kill may come late; what lies between two looks at the clock is others' skew.
+    assert 0 <= record.expires_at - (outcome.started + 1 + 2) + 0.001 < 1
 
 
 def test_a_process_is_frozen_between_invocations(deploy: Deploy) -> None:
@@ -192,32 +195,30 @@ class TestTakeOver:
     def test_a_killed_holder_blocks_for_its_lease_and_the_skew_and_no_longer(
         self, deploy: Deploy, dynamodb: DynamoDBStore, name: str, shows_refusals: bool
     ) -> None:
-        """SIGKILL 1 s into a 30 s lease of an invocation that may take 900 s."""
-        holder = deploy("sleeps", duration=30, timeout=900)
+        """SIGKILL into a lease of 6 s, of an invocation that may take 900 s."""
+        holder = deploy("sleeps", duration=6, timeout=900)
         running = holder.start({})
         wait_for_log(holder, "at work")
+        running.environment.kill()
+        assert running.outcome().error_type == "Runtime.ExitError"
         killed = dynamodb.get(name)
         assert killed is not None
         assert killed.expires_at is not None
-        time.sleep(1)
-        running.environment.kill()
-        assert running.outcome().error_type == "Runtime.ExitError"
+        fresh = deploy("answers", duration=30)
+        fresh.prewarm(1)
 
         with pytest.raises(LeaseHeldError) as held:
             Lock(name, 30, store=dynamodb).acquire()
         assert held.value.held_until == (killed.expires_at if shows_refusals else None)
-        # Just before its end, and just before the end of what clocks may differ.
-        for moment in (killed.expires_at - 0.3, killed.expires_at + 0.7):
-            time.sleep(moment - time.time())
+        # A caller's clock decides: at its end, and at the end of what clocks may differ.
+        for moment in (killed.expires_at, killed.expires_at + 0.999):
+            then = DynamoDBStore(dynamodb.table_name, clock=FakeClock(moment))
             with pytest.raises(LeaseHeldError):
-                Lock(name, 30, store=dynamodb).acquire()
+                Lock(name, 30, store=then).acquire()
 
-        fresh = deploy("answers", duration=30)
-        fresh.prewarm(1)
-        time.sleep(max(0.0, killed.expires_at + 1.01 - time.time()))
+        time.sleep(max(0.0, killed.expires_at + 1.001 - time.time()))
         outcome = fresh.invoke({})
-        assert outcome.result["token"] == killed.token + 1
-        assert outcome.started - killed.expires_at < 2
+        assert outcome.result["token"] == killed.token + 1, "the first request takes it"
 
 
 class TestTheEngine:

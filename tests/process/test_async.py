@@ -255,9 +255,7 @@ class TestTheLoopsExecutor:
             done.set()
             return was_left_before
 
-        began = time.monotonic()
-        assert asyncio.run(main())
-        assert time.monotonic() - began < 3
+        assert asyncio.run(main()), "it was left while the executor was full"
 
     def test_when_it_cannot_start_a_thread(self, store: ScriptedStore) -> None:
         async def main() -> str:

@@ -124,8 +124,11 @@ class Renewal:
             run(renew(self._tenure, tries=1), self._clock)
         except LeaseLostError:
             pass
-        except LeaseError:
+        except Exception as error:
             self._due = self._clock.monotonic() + self._backoff.delay()
+            # A store's own errors are told by whoever called; without a pause they would be a loop.
+            if not isinstance(error, LeaseError):
+                raise
         else:
             self._due = self._clock.monotonic() + self._delay()
             self._backoff = self._new_backoff()
