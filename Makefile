@@ -13,8 +13,9 @@ CASES ?= 100000
 
 BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+AND_SAY_WHAT_WAS_NOT_RUN = OTHER_PYTHONS="$(OTHER_PYTHONS)" MAKE="$(MAKE)" $(PYTHON) tools/not_run.py
 
-.PHONY: help demo test prove prove-short fuzz-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
+.PHONY: help demo test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -22,9 +23,11 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m demo
 
-test: lint examples tests  ## lint, types, examples, and all tests on PYTHON: some nine minutes
+test:  ## lint, types, examples, and all tests on PYTHON: some nine minutes
+	@$(AND_SAY_WHAT_WAS_NOT_RUN) lint examples tests
 
-prove: prove-short cuts hangs tests-on-others  ## what takes longer: some half an hour
+prove:  ## what takes longer: some half an hour
+	@$(AND_SAY_WHAT_WAS_NOT_RUN) prove-short isolation-short cuts hangs tests-on-others
 
 prove-short: model rules bench-check fuzz-short  ## the part of it that CI runs: some six minutes
 
@@ -72,6 +75,12 @@ cuts: .venv/.ready  ## an exception, or a hang, at each point of each way to use
 
 hangs: .venv/.ready .venv-engine/.ready  ## 200 hangs at random moments, and when the handler is told
 	@$(BIN)/python -m proof.hangs
+
+isolation: .venv/.ready .venv-engine/.ready  ## demo and tests with each variable that leads elsewhere: forty minutes
+	@$(BIN)/python -m proof.isolation $(ISOLATION)
+
+isolation-short: .venv/.ready .venv-engine/.ready  ## the same with all of them at once
+	@$(BIN)/python -m proof.isolation --short
 
 bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
 	@PYTHONPATH=layer/python:tools .venv-bench/bin/python -m benchmarks $(BENCH)
@@ -135,7 +144,7 @@ clean:  ## remove everything that was installed or built
 
 # Peers of the benchmark: it goes on without them where there is no Node.js.
 .node-bench/.ready: benchmarks/node/package-lock.json
-	@mkdir -p .node-bench
-	@cp benchmarks/node/package*.json .node-bench/
-	@if command -v npm >/dev/null; then cd .node-bench && npm ci --silent --no-audit --no-fund; fi
-	@touch $@
+	@if command -v npm >/dev/null; then \
+	  mkdir -p .node-bench && cp benchmarks/node/package*.json .node-bench/ \
+	  && (cd .node-bench && npm ci --silent --no-audit --no-fund) && touch $@; \
+	fi

@@ -16,16 +16,6 @@ test_on() {
 
 # A further interpreter: all but what takes long and has been shown on the first one.
 
-find_python() {
-    local found
-    for found in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
-        if "$found" -c 'import venv, ensurepip' >/dev/null 2>&1; then
-            echo "$found"
-            return
-        fi
-    done
-}
-
 set_up() {
     local venv=.venv-$1
     if [ "$venv/.ready" -nt requirements/dev.txt ] && [ "$venv/.ready" -nt pyproject.toml ]; then
@@ -40,7 +30,7 @@ set_up() {
 
 for version in ${PYTHONS:-}; do
     [ "$version" != "$own" ] || continue
-    python=$(find_python "$version")
+    python=$(.venv/bin/python tools/not_run.py --find "$version")
     if [ -n "$python" ]; then
         set_up "$version" "$python"
         test_on "Python $version" ".venv-$version/bin/python" -m pytest -q \

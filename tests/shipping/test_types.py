@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 PYRIGHT = ROOT / ".node-pyright" / "node_modules" / ".bin" / "pyright"
 
 needs_pyright = pytest.mark.skipif(
-    not PYRIGHT.exists(), reason="NOT CHECKED: pyright needs npm, and this machine has none"
+    shutil.which("node") is None or not PYRIGHT.exists(),
+    reason="NOT CHECKED: pyright needs Node.js and npm, and this machine has none",
 )
 
 
