@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 AND_SAY_WHAT_WAS_NOT_RUN = OTHER_PYTHONS="$(OTHER_PYTHONS)" MAKE="$(MAKE)" $(PYTHON) tools/not_run.py
 
-.PHONY: help demo test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
+.PHONY: help demo docs test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -29,7 +29,7 @@ test:  ## lint, types, examples, and all tests on PYTHON: some nine minutes
 prove:  ## what takes longer: some half an hour
 	@$(AND_SAY_WHAT_WAS_NOT_RUN) prove-short isolation-short cuts hangs tests-on-others
 
-prove-short: model rules bench-check fuzz-short  ## the part of it that CI runs: some six minutes
+prove-short: model rules bench-check fuzz-short docs  ## the part of it that CI runs: some six minutes
 
 setup: .venv/.ready .venv-engine/.ready .venv-sam/.ready .node-pyright/.ready  ## install what development needs
 
@@ -97,6 +97,10 @@ examples: .venv-sam/.ready .venv-examples/.ready  ## check the examples: the CDK
 deploy-local: setup  ## deploy the template to the embedded engine, and use it
 	$(BIN)/python -m pytest -v tests/platform/test_stack.py
 
+docs: .venv-docs/.ready .node-docs/.ready  ## build the pages as a site, into site/
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "site/index.html"
+
 layer:  ## compile the layer ahead, for each of Lambda's Pythons that is here: less CPU for a cold start
 	@# Bytecode that is there already may be anybody's: its checked hash is the source's, not its own.
 	@find layer -name __pycache__ -prune -exec rm -rf {} +
@@ -114,7 +118,7 @@ lock:  ## resolve requirements/*.in anew
 	@requirements/lock.sh
 
 clean:  ## remove everything that was installed or built
-	rm -rf .venv* .node-* dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* .node-* dist site .pytest_cache .mypy_cache .ruff_cache
 
 .venv/.ready: .venv/.requirements pyproject.toml
 	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
@@ -141,6 +145,13 @@ clean:  ## remove everything that was installed or built
 	  mkdir -p .node-pyright && cp requirements/pyright/package*.json .node-pyright/ \
 	  && (cd .node-pyright && npm ci --silent --no-audit --no-fund) && touch $@; \
 	fi
+
+# What draws the site's diagrams. It needs npm.
+.node-docs/.ready: requirements/mermaid/package-lock.json
+	@echo "Setting up .node-docs (once) ..."
+	@mkdir -p .node-docs && cp requirements/mermaid/package*.json .node-docs/
+	@cd .node-docs && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 # Peers of the benchmark: it goes on without them where there is no Node.js.
 .node-bench/.ready: benchmarks/node/package-lock.json

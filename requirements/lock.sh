@@ -11,7 +11,7 @@ for input in requirements/*.in; do
 done
 rm -rf .venv-lock
 # Funding addresses are the only others in npm's lock files.
-for folder in requirements/dynalite requirements/pyright benchmarks/node; do
+for folder in requirements/dynalite requirements/mermaid requirements/pyright benchmarks/node; do
     (cd "$folder" && npm install --package-lock-only --omit-lockfile-registry-resolved \
         --no-audit --no-fund >/dev/null)
     python3 - "$folder/package-lock.json" <<'PYTHON'

@@ -1,9 +1,14 @@
-"""Draw `list.png` and `watch.png` beside this file: leases in memory, rich, headless Chromium."""
+"""Draw the terminal's pictures beside this file: what the commands print, rich, headless Chromium.
+
+`list`, `show` and `watch` look at leases in memory; `demo` is played: it takes half a minute.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tempfile
 from io import StringIO
 from itertools import count
@@ -11,10 +16,12 @@ from math import ceil
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from lambda_singleton import MemoryStore
 from lambda_singleton._clock import utc
 from lambda_singleton._protocol.operations import Acquire, Release, Renew
+from lambda_singleton_cli.commands.show import facts
 from lambda_singleton_cli.commands.watch import Watch, remember
 from lambda_singleton_cli.rich_renderer import RichRenderer
 from lambda_singleton_cli.screen import Picture
@@ -88,6 +95,9 @@ class World:
             owner = self._owners[name] = f"{next(self._numbers):016x}"[-16:]
             holder = {"function": name.partition("#")[0], "request_id": owner}
             holder["acquired_at"] = moment
+            holder["log_group"] = f"/aws/lambda/{holder['function']}"
+            holder["log_stream"] = f"2027/01/15/[$LATEST]{owner}{owner[::-1]}"
+            holder["region"] = "eu-central-1"
             taking = Acquire(name, owner, holder, now, end, round(lasts * 1000), 1000)
             self.store.execute(taking, timeout=1)
         elif verb == "renew":
@@ -111,6 +121,9 @@ def draw() -> None:
     console = terminal()
     RichRenderer(console).table([*watch.statuses.values()])
     save(console, "list")
+    console = terminal(132)
+    RichRenderer(console).facts("reindex", list(facts(watch.statuses["reindex"])))
+    save(console, "show")
     for step in WATCHED:
         world.step(*step)
         kept = remember(kept, watch.look())
@@ -120,9 +133,25 @@ def draw() -> None:
     save(console, "watch")
 
 
-def terminal() -> Console:
-    """Return one of 100 columns that records what it is given."""
-    return Console(record=True, width=100, height=30, force_terminal=True, file=StringIO())
+def draw_demo() -> None:
+    """Play `make demo`, and show the first scenes of what it prints."""
+    command = [sys.executable, "-m", "demo"]
+    coloured = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "92", "TERM": "xterm-256color"}
+    told = subprocess.run(command, check=True, capture_output=True, text=True, env=coloured).stdout  # noqa: S603
+    # What turns while a scene is played has many pictures.
+    told = re.sub(r"(\n[^\n]*playing \.\.\.[^\n]*)+\n+", "\n\n", told)
+    heading = re.compile(r"^.*─{9}.*$", re.MULTILINE)
+    starts = [found.start() for found in heading.finditer(told)]
+    chosen = [told[starts[0] : starts[1]], told[starts[2] : starts[3]]]
+    console = terminal(92)
+    for scene in chosen:
+        console.print(Text.from_ansi(scene.strip()), "\n")
+    save(console, "demo")
+
+
+def terminal(columns: int = 100) -> Console:
+    """Return one that records what it is given."""
+    return Console(record=True, width=columns, height=30, force_terminal=True, file=StringIO())
 
 
 def save(console: Console, name: str) -> None:
@@ -141,3 +170,4 @@ def save(console: Console, name: str) -> None:
 
 if __name__ == "__main__":
     draw()
+    draw_demo()

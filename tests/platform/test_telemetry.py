@@ -361,7 +361,7 @@ class TestTheTemplate:
             if resource["Type"] == "AWS::Logs::QueryDefinition"
         ]
         queries = [query.replace("${Lease}", "nightly-report") for query in queries]
-        assert all(f"```\n{query}```" in runbook for query in queries)
+        assert all(f"```text insights\n{query}```" in runbook for query in queries)
         alarms = [
             name for name, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"
         ]

@@ -1,7 +1,12 @@
-"""Every code block of README and docs is run, parsed or type-checked; every link leads on."""
+"""Every code block of README and docs is run, parsed or type-checked; every link leads on.
+
+What kind of block it is, its info string says. Two kinds are exempt: `python before` is the code of
+others, which is only compiled, and `text output` is what some command has printed.
+"""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -9,16 +14,20 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 from urllib.parse import unquote
 
+import botocore.session
 import pytest
 import yaml
+from botocore import xform_name
 
-from lambda_singleton.testing import use_store
+from lambda_singleton.testing import FakeContext, hold, use_store
 from lambda_singleton_cli.parser import parsers
 from local_lambda import Engine
 
@@ -32,15 +41,16 @@ PAGES = [
 
 #: What a page's Python is about, and does not say itself.
 GIVEN: Mapping[str, str] = {
-    "README.md": "from typing import Any\nfrom unittest.mock import Mock\n"
-    "from lambda_singleton import Lease\ntable = Mock()\nlease = 7\n",
+    "README.md": "from typing import Any\nfrom lambda_singleton import Lease\n",
+    "docs/deploy.md": "from typing import Any\nfrom lambda_singleton import Lease\n",
+    "docs/fencing.md": "from unittest.mock import Mock\ntable = Mock()\nlease = 7\n",
     "SECURITY.md": "from typing import Any\nfrom lambda_singleton import singleton\n"
     "def sync(account: str) -> None: ...\n",
 }
 #: Shortened in the page, and complete here.
 COMPLETED: Mapping[str, str] = {
-    "def handler(event, context, lease): ...": "def handler(event: Any, context: Any, lease: Lease)"
-    " -> None: ...",
+    "def handler(event, context, lease):": "def handler(event: Any, context: Any, lease: Lease)"
+    " -> dict[str, Any]:",
     "def account(event, context):": "def account(event: Any, context: Any) -> str:",
     "def handler(event, context):": "def handler(event: Any, context: Any) -> None:",
 }
@@ -60,9 +70,10 @@ def blocks() -> Iterator[Block]:
     for path in PAGES:
         page = str(path.relative_to(ROOT))
         text = path.read_text()
-        for found in re.finditer(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
             line = text[: found.start()].count("\n") + 1
-            yield Block(page, line, found[1], found[2])
+            # A block of no kind is for a shell.
+            yield Block(page, line, found[1] or "bash", found[2])
 
 
 BLOCKS = list(blocks())
@@ -73,10 +84,21 @@ def of(*languages: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", chosen, ids=str)
 
 
+#: What is checked by a test in here, or by the one that is named.
+CHECKED = {
+    "python", "yaml", "json", "mermaid", "sql", "bash", "text requirements", "text crontab",
+    "text insights",  # test_the_runbook_has_each_of_them
+}  # fmt: skip
+EXEMPT = {"python before", "text output"}
+
+
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
-    kinds = {block.language for block in BLOCKS}
-    assert kinds <= {"python", "yaml", "json", "mermaid", "sql", "text", ""}
-    assert len(BLOCKS) > 40
+    # The expressions in there are compared with those that are sent: test_vectors.py.
+    kinds = {block.language for block in BLOCKS if block.page != "docs/wire-protocol.md"}
+    assert kinds == CHECKED | EXEMPT
+    assert {block.language for block in BLOCKS if block.page == "docs/wire-protocol.md"} == {"text"}
+    assert len(BLOCKS) > 80
+    assert sum(block.language in EXEMPT for block in BLOCKS) == 2
 
 
 # ---- Python ----
@@ -141,6 +163,31 @@ def test_the_tests_of_the_page_on_testing_pass(folder: Path) -> None:
     assert re.search(r"^5 passed", done.stdout, re.MULTILINE), done.stdout
 
 
+@of("python before")
+def test_the_code_of_others_is_python(block: Block) -> None:
+    assert ast.parse(block.text).body
+
+
+def module_of(page: str, name: str) -> ModuleType:
+    """Run the block of a page that begins with the name of a file."""
+    (text,) = (
+        block.text
+        for block in BLOCKS
+        if block.page == page and block.text.startswith(f"# {name}.py\n")
+    )
+    module = ModuleType(name)
+    exec(compile(text, f"{name}.py", "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+def test_of_a_batch_only_what_is_held_comes_again() -> None:
+    with use_store(), hold("order#2"):
+        orders = module_of("docs/events.md", "orders")
+        messages = [{"messageId": f"m-{n}", "body": json.dumps({"order": n})} for n in "123"]
+        result = orders.handler({"Records": messages}, FakeContext())
+    assert result == {"batchItemFailures": [{"itemIdentifier": "m-2"}]}
+
+
 # ---- data ----
 
 
@@ -162,7 +209,29 @@ def test_json_is_json(block: Block) -> None:
     assert json.loads(block.text)
 
 
-@of("mermaid")
+@of("text requirements")
+def test_requirements_are_met_by_this_package(block: Block) -> None:
+    (name,) = (line for line in block.text.splitlines() if not line.startswith("#"))
+    assert name == "lambda-singleton"
+
+
+def is_sequence(block: Block) -> bool:
+    return block.text.startswith("sequenceDiagram\n")
+
+
+@pytest.mark.parametrize("block", [*filter(is_sequence, BLOCKS)], ids=str)
+def test_the_arrows_of_a_sequence_lead_from_participant_to_participant(block: Block) -> None:
+    participants = re.findall(r"^ +participant (\w+) as ", block.text, re.MULTILINE)
+    arrows = re.findall(r"^ +(\w+)-?-(?:>>|x)(\w+): \S", block.text, re.MULTILINE)
+    known = r" +participant .*| +\w+-?-(>>|x)\w+: .*| +Note over \w+: .*| +loop .*| +end"
+    assert arrows
+    assert {end for arrow in arrows for end in arrow} == set(participants)
+    assert all(re.fullmatch(known, line) for line in block.text.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "mermaid" and not is_sequence(block)]
+)
 def test_a_graphs_arrows_lead_from_node_to_node(block: Block) -> None:
     nodes = set(re.findall(r"(\w+)\[", block.text))
     arrows = [line for line in block.text.splitlines() if "-->" in line]
@@ -195,8 +264,84 @@ def commands(block: Block) -> Iterator[str]:
 
 
 COMMANDS = [
-    (block, command) for block in BLOCKS if block.language == "" for command in commands(block)
+    (block, command)
+    for block in BLOCKS
+    if block.language in ("bash", "text crontab")
+    for command in commands(block)
 ]
+
+
+@of("bash")
+def test_a_shell_can_read_it(block: Block) -> None:
+    read = subprocess.run(
+        ["/bin/bash", "-n"], input=block.text, text=True, capture_output=True, check=False
+    )
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def lines_of_shell(block: Block) -> list[str]:
+    return [
+        line.partition("  #")[0].strip() for line in block.text.replace("\\\n", " ").splitlines()
+    ]
+
+
+@of("bash")
+def test_each_line_calls_what_is_known(block: Block) -> None:
+    known = (
+        r"lambda-singleton |make |pip install '|sam |aws |export |PYTHONPATH=|out\(\) |\}|--|\| |$"
+    )
+    assert [line for line in lines_of_shell(block) if not re.match(known, line)] == []
+
+
+def test_packages_have_the_extras_that_pages_install() -> None:
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        found
+        for path in PAGES
+        for found in re.findall(r"pip install '(?:lambda-singleton|\.)\[(\w+)\]'", path.read_text())
+    }
+    assert named == {"cli", "local", "boto3"} == metadata["optional-dependencies"].keys()
+
+
+AWS = [
+    command
+    for block in BLOCKS
+    if block.language == "bash"
+    for command in re.findall(r"aws ([a-z-]+) ([a-z-]+)( [^;|)]*)", block.text.replace("\\\n", ""))
+]
+
+
+@pytest.mark.parametrize(("service", "verb", "rest"), AWS)
+def test_commands_of_aws_exist_and_have_these_options(service: str, verb: str, rest: str) -> None:
+    model = botocore.session.get_session().get_service_model(service)
+    operations = {xform_name(name, "-"): name for name in model.operation_names}
+    shape = model.operation_model(operations[verb]).input_shape
+    assert shape is not None
+    options = {f"--{xform_name(name, '-')}" for name in shape.members} | {"--query", "--output"}
+    assert set(re.findall(r" (--[a-z-]+)", rest)) <= options
+
+
+SAM = sorted(
+    {
+        line
+        for block in BLOCKS
+        if block.language == "bash"
+        for line in re.findall(r"\bsam [^#&\n]*[^#&\s]", block.text)
+    }
+)
+
+
+@pytest.mark.parametrize("line", SAM)
+def test_commands_of_sam_exist_and_have_these_options(line: str) -> None:
+    sam = ROOT / ".venv-sam" / "bin" / "sam"
+    if not sam.exists():
+        pytest.skip("no .venv-sam: `make setup` makes it")
+    verbs = re.match(r"sam ((?:remote )?[a-z]+)", line)
+    assert verbs
+    words = [str(sam), *verbs[1].split(), "--help"]
+    variables = os.environ | {"SAM_CLI_TELEMETRY": "0"}
+    told = subprocess.run(words, capture_output=True, text=True, check=True, env=variables)
+    assert set(re.findall(r" (--[a-z-]+)", line)) <= set(re.findall(r"--[a-z-]+", told.stdout))
 
 
 @pytest.mark.parametrize(("block", "command"), COMMANDS, ids=[str(block) for block, _ in COMMANDS])
