@@ -32,6 +32,7 @@ from pydantic import BaseModel
 
 from lambda_singleton import (
     Lease,
+    LeaseConfigError,
     LeaseHeldError,
     LeaseStore,
     Lock,
@@ -83,20 +84,53 @@ class TestIdempotency:
         assert handler({"id": "1"}, FakeContext()) == {"status": "written"}
         assert len(ran) == 1
 
-    def test_outside_a_skip_is_kept_and_the_work_is_never_done(
+    def test_outside_a_skipping_singleton_is_refused(
+        self, persistence: DynamoDBPersistenceLayer
+    ) -> None:
+        logger = Logger(service="refused")
+
+        @idempotent(
+            persistence_store=persistence, config=IdempotencyConfig(event_key_jmespath="id")
+        )
+        @logger.inject_lambda_context
+        @singleton("report", 60, on_held="skip")
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            pytest.fail("it must not run: the next one could be skipped, and that be kept")
+
+        for _ in range(2):
+            with pytest.raises(LeaseConfigError, match="write @singleton above @idempotent"):
+                handler({"id": "1"}, FakeContext())
+
+    def test_a_function_below_an_idempotent_handler_may_be_skipped(
+        self, persistence: DynamoDBPersistenceLayer
+    ) -> None:
+        @singleton("report", 60, on_held="skip")
+        def report(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            return {"status": "written"}
+
+        @idempotent(
+            persistence_store=persistence, config=IdempotencyConfig(event_key_jmespath="id")
+        )
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            return {"report": report(event, context)["status"]}
+
+        with hold("report"):
+            assert handler({"id": "1"}, FakeContext()) == {"report": "skipped"}
+
+    def test_outside_what_a_callable_returns_is_kept_and_the_work_is_never_done(
         self, persistence: DynamoDBPersistenceLayer
     ) -> None:
         @idempotent(
             persistence_store=persistence, config=IdempotencyConfig(event_key_jmespath="id")
         )
-        @singleton("report", 60, on_held="skip")
+        @singleton("report", 60, on_held=lambda event, context, error: {"status": "busy"})
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             pytest.fail("would be right, but does not happen")
 
         with hold("report"):
-            assert handler({"id": "1"}, FakeContext())["status"] == "skipped"
+            assert handler({"id": "1"}, FakeContext())["status"] == "busy"
         # Nobody holds it any more, and yet:
-        assert handler({"id": "1"}, FakeContext())["status"] == "skipped"
+        assert handler({"id": "1"}, FakeContext())["status"] == "busy"
 
     def test_outside_one_that_raises_nothing_is_kept(
         self, persistence: DynamoDBPersistenceLayer

@@ -1,5 +1,6 @@
 """What a decorator was told, and what it means for one invocation of its handler."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -14,6 +15,7 @@ from .._protocol.order import Order
 from .._protocol.store import LeaseStore
 from .._protocol.term import Term
 from .durable import refuse_durable
+from .kept_skip import refuse_kept_skip
 
 
 class SkippedLease(TypedDict):
@@ -51,8 +53,13 @@ class Options(NamedTuple):
     order: Callable[[Any, Any], Order] | None = None
 
     def hold(self, event: Any, context: Any) -> Hold:
-        """Return the hold for one invocation, which has not been taken yet."""
+        """Return the hold for one invocation, which has not been taken yet.
+
+        To be called by what calls the handler.
+        """
         refuse_durable(event, context)
+        if self.on_held == "skip":
+            refuse_kept_skip(sys._getframe(2))
         if is_disabled():
             store = disabled_store()
             name, term, aim = self.name, Term(LONGEST), NOTHING_MORE
