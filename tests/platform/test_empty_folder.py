@@ -1,4 +1,4 @@
-"""An application that somebody makes in an empty folder from what the README shows."""
+"""An application that somebody makes in an empty folder from what the pages show."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from local_lambda.stack import Stack
 
 from .cloudformation import ROOT
 
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,13 +34,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's files, with the Python that this machine has."""
+    """The page's files, with the Python that this machine has."""
     folder = tmp_path_factory.mktemp("empty")
-    blocks = re.findall(
-        r"^```\w*\n# ([\w/.]+)\n(.*?)^```",
-        (ROOT / "README.md").read_text(),
-        re.DOTALL | re.MULTILINE,
-    )
+    blocks = re.findall(r"^```[\w ]*\n# ([\w/.]+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     for name, text in blocks:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -57,17 +54,18 @@ def stack(folder: Path, wheels: Path) -> Iterator[Stack]:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     with Engine({"LAMBDA_EXECUTOR": "local"}, stack=True) as engine:
-        stack = Stack(engine, "from-the-readme", folder, variables)
+        stack = Stack(engine, "from-the-page", folder, variables)
         stack.deploy(stack.build(folder / "build"))
         yield stack
 
 
-def test_the_readmes_application_builds_deploys_and_runs(stack: Stack) -> None:
+def test_the_pages_application_builds_deploys_and_runs(stack: Stack) -> None:
     functions = stack.client("lambda")
     (function,) = functions.list_functions()["Functions"]
     answer = functions.invoke(FunctionName=function["FunctionName"], Payload=json.dumps({}))
     payload = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, payload
+    assert payload["status"] == "written"
     dynamodb = stack.client("dynamodb")
     (table,) = dynamodb.list_tables()["TableNames"]
     (row,) = dynamodb.scan(TableName=table)["Items"]
@@ -78,8 +76,9 @@ def test_the_readmes_application_builds_deploys_and_runs(stack: Stack) -> None:
     assert json.loads(answer["Payload"].read())["status"] == "skipped"
 
 
-def test_the_readmes_layer_is_made_by_one_command(wheels: Path, tmp_path: Path) -> None:
+def test_the_pages_layer_is_made_by_one_command(wheels: Path, tmp_path: Path) -> None:
     command = "pip install --no-deps --target layer/python lambda-singleton"
+    assert f"`{command}`" in PAGE
     assert f"`{command}`" in (ROOT / "README.md").read_text()
     subprocess.run(
         [sys.executable, "-m", *command.split(), "--no-index", "--find-links", str(wheels)],

@@ -126,14 +126,15 @@ LEADING_KEYS = "dynamodb:LeadingKeys"
 
 def documents() -> dict[str, list[dict[str, Any]]]:
     """The statements of each place that shows a policy with LeadingKeys, as dictionaries."""
-    readme = [
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    deployment = [
         statement
-        for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
         for statement in of_functions(parse(block))
     ]
     recipes = (ROOT / "examples" / "recipes").glob("*.yaml")
     return {
-        "README.md": readme,
+        "docs/deploy.md": deployment,
         "template.yaml": of_functions(TEMPLATE),
         **{f"examples/recipes/{path.name}": of_functions(load(path)) for path in recipes},
     }

@@ -129,7 +129,7 @@ def wait_until(condition: Callable[[], Any], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text()
 
 
 CONSUMER = """
@@ -141,7 +141,7 @@ Resources:
       Runtime: python3.13
       Handler: index.handler
       InlineCode: "def handler(event, context): pass"
-      # the README's lines
+      # the page's lines
 Outputs:
   Name:
     Value: !Ref Consumer
@@ -149,9 +149,9 @@ Outputs:
 
 
 def snippet_with(text: str) -> str:
-    """Return the YAML of the README that has this text in it."""
+    """Return the YAML of the page that has this text in it."""
     (snippet,) = [
-        block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if text in block
+        block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if text in block
     ]
     return str(snippet)
 
@@ -323,7 +323,7 @@ def test_another_stack_can_use_what_this_one_offers(
 ) -> None:
     template = tmp_path / "template.yaml"
     uses_exports = re.sub("lambda-singleton(?=[-/])", "application", snippet_with("ImportValue"))
-    template.write_text(CONSUMER.replace("      # the README's lines", uses_exports.rstrip("\n")))
+    template.write_text(CONSUMER.replace("      # the page's lines", uses_exports.rstrip("\n")))
     stack = Stack(aws, "consumer")
     stack.deploy(template)
     function = stack.client("lambda").get_function_configuration(FunctionName=stack.outputs["Name"])

@@ -55,7 +55,7 @@ def application(wheel: Path, tmp_path: Path, engine: Engine, table: str) -> Shel
 
 def test_its_own_tests(application: Shell) -> None:
     done = application("-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert re.search(r"^5 passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^6 passed", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_its_own_local_run(application: Shell) -> None:

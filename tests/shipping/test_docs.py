@@ -160,7 +160,7 @@ def test_the_tests_of_the_page_on_testing_pass(folder: Path) -> None:
         text=True,
         check=False,
     )
-    assert re.search(r"^5 passed", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^6 passed", done.stdout, re.MULTILINE), done.stdout
 
 
 @of("python before")

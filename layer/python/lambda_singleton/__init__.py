@@ -67,7 +67,7 @@ from ._protocol.store import LeaseStore
 from ._stores.dynamodb import DynamoDBStore
 from ._stores.memory import MemoryStore
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "DynamoDBStore",
