@@ -368,6 +368,21 @@ class TestTheTemplate:
         assert len(alarms) == 4
         assert all(f"`{alarm}`" in runbook for alarm in alarms)
 
+    def test_each_alarm_leads_to_its_section_of_the_runbook(
+        self, resources: dict[str, Any]
+    ) -> None:
+        sections = re.split(r"^## ", (ROOT / "docs" / "runbook.md").read_text(), flags=re.MULTILINE)
+        by_anchor = {
+            re.sub(r"[^\w -]", "", text.partition("\n")[0]).lower().replace(" ", "-"): text
+            for text in sections
+        }
+        for name, resource in resources.items():
+            if resource["Type"] == "AWS::CloudWatch::Alarm":
+                told = str(resource["Properties"]["AlarmDescription"])
+                anchor = re.search(r": \$\{Runbook\}#([a-z-]+)", told)
+                assert anchor, told
+                assert f"`{name}`" in by_anchor[anchor[1]]
+
 
 def test_every_decision_and_metric_is_documented() -> None:
     page = (ROOT / "docs" / "telemetry.md").read_text()
