@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_singleton._stores.rows import Rows
-from lambda_singleton.stores import LeaseRecord, Progress
+from lambda_singleton.stores import LeaseRecord, Progress, Success
 from lambda_singleton_testkit.cases import CASES, AnyOperation, Case
 
 FILE = Path(__file__).parents[1] / "docs" / "vectors.json"
@@ -20,7 +20,7 @@ ROWS = Rows(key_attr="id", ttl_attr="expiration")
 RETENTION = 7 * 86_400
 
 #: Parameters that are left out where they are not used: who does not know them needs none.
-OFF_BY_DEFAULT = ("order", "done", "clears")
+OFF_BY_DEFAULT = ("order", "unless", "done", "clears", "success")
 
 #: Items that are no leases, in DynamoDB's own form: a client refuses them all.
 UNREADABLE: Mapping[str, dict[str, Any]] = {
@@ -64,6 +64,12 @@ UNREADABLE: Mapping[str, dict[str, Any]] = {
         "progress": {"S": "1"},
         "progress_token": {"N": "7"},
     },
+    "a success that is no number": {
+        "token": {"N": "7"},
+        "succeeded": {"S": "7"},
+        "succeeded_by": {"S": "/rebuild"},
+    },
+    "a success without its work": {"token": {"N": "7"}, "succeeded": {"N": "7"}},
     "tickets that are no number": {"token": {"N": "7"}, "tickets": {"BOOL": True}},
 }
 
@@ -86,6 +92,8 @@ def attributes(record: LeaseRecord, expiration: int | None) -> dict[str, Any]:
         "progress": None if record.progress is None else record.progress.text,
         "progress_token": None if record.progress is None else record.progress.token,
         "progress_seq": None if record.progress is None else record.progress.seq,
+        "succeeded": None if record.success is None else record.success.token,
+        "succeeded_by": None if record.success is None else record.success.work,
         "expiration": expiration,
     }
     return {name: value for name, value in row.items() if value is not None}
@@ -107,6 +115,7 @@ def record_of(row: Mapping[str, Any]) -> LeaseRecord:
         done=row.get("done"),
         begun=row.get("begun"),
         progress=progress_of(row),
+        success=success_of(row),
     )
 
 
@@ -115,6 +124,11 @@ def progress_of(row: Mapping[str, Any]) -> Progress | None:
     if "progress" not in row:
         return None
     return Progress(row["progress"], row["progress_token"], row["progress_seq"])
+
+
+def success_of(row: Mapping[str, Any]) -> Success | None:
+    """Return the success of a row's attributes."""
+    return Success(row["succeeded"], row["succeeded_by"]) if "succeeded" in row else None
 
 
 def vector(case: Case) -> dict[str, Any]:
@@ -153,8 +167,9 @@ def parameters(operation: AnyOperation) -> dict[str, Any]:
         for name, value in operation._asdict().items()
         if value or name not in OFF_BY_DEFAULT
     }
-    if isinstance(given.get("progress"), Progress):
-        given["progress"] = given["progress"]._asdict()
+    for name in ("progress", "unless", "success"):
+        if given.get(name) is not None:
+            given[name] = given[name]._asdict()
     if (seen := given.get("seen")) is not None:
         given["seen"] = {
             "token": seen.token,

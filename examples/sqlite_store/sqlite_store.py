@@ -16,7 +16,15 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from lambda_singleton import LeaseStoreError
-from lambda_singleton.stores import Clock, LeaseRecord, Operation, Progress, Reply, force_release
+from lambda_singleton.stores import (
+    Clock,
+    LeaseRecord,
+    Operation,
+    Progress,
+    Reply,
+    Success,
+    force_release,
+)
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS leases (id TEXT PRIMARY KEY NOT NULL, record TEXT NOT NULL)"
 #: How long to wait for the file while others use it, in seconds.
@@ -93,5 +101,7 @@ def _read(connection: sqlite3.Connection, name: str) -> LeaseRecord | None:
 
 def _decode(text: str) -> LeaseRecord:
     known = json.loads(text)
-    progress = known.pop("progress", None)
-    return LeaseRecord(**known, progress=progress and Progress(*progress))
+    # JSON knows no named tuples.
+    for name, kind in (("progress", Progress), ("success", Success)):
+        known[name] = None if known.get(name) is None else kind(*known[name])
+    return LeaseRecord(**known)

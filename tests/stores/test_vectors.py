@@ -16,11 +16,13 @@ from lambda_singleton.stores import (
     Advance,
     Checkpoint,
     ForceRelease,
+    LaterSuccess,
     LeaseStore,
     Progress,
     Redo,
     Release,
     Renew,
+    Success,
     TakeTicket,
 )
 from sqlite_store import SQLiteStore
@@ -44,6 +46,10 @@ def operation(vector: dict[str, Any], name: str) -> Any:
         )
     if given.get("progress"):
         given["progress"] = Progress(**given["progress"])
+    if given.get("unless"):
+        given["unless"] = LaterSuccess(**given["unless"])
+    if given.get("success"):
+        given["success"] = Success(**given["success"])
     return kind(**given)
 
 
@@ -174,4 +180,4 @@ def test_the_specification_has_the_expressions_that_are_sent() -> None:
     assert sent - set(blocks) == set()
     of_the_fence = fenced(7, Item={"id": "x"})["ConditionExpression"]
     assert set(blocks) - sent - set(additions) == {of_the_fence}
-    assert len(additions) == 8
+    assert len(additions) == 10

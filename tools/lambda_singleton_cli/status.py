@@ -128,7 +128,9 @@ class Status:
         """Return it for machines: times as ISO 8601 in UTC, lengths in seconds."""
         record = self.record
         progress = None if record.progress is None else record.progress.text
+        token, work = (None, None) if record.success is None else record.success
         more = {"done": record.done, "begun": record.begun, "progress": progress}
+        more |= {"succeeded": token, "succeeded_by": work}
         return {
             "name": record.name,
             "state": self.state.value,

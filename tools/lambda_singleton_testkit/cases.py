@@ -12,11 +12,13 @@ from lambda_singleton.stores import (
     Advance,
     Checkpoint,
     ForceRelease,
+    LaterSuccess,
     LeaseRecord,
     Progress,
     Redo,
     Release,
     Renew,
+    Success,
     TakeTicket,
 )
 
@@ -61,6 +63,7 @@ def acquire(
     seen: LeaseRecord | None = None,
     ticket: int | None = None,
     order: int | str | None = None,
+    unless: LaterSuccess | None = None,
 ) -> Acquire:
     """Return an acquire by `owner`, whose clock shows `at` seconds after the start."""
     return Acquire(
@@ -74,6 +77,7 @@ def acquire(
         seen=seen,
         ticket=ticket,
         order=order,
+        unless=unless,
     )
 
 
@@ -89,8 +93,9 @@ def release(
     done: int | str | None = None,
     *,
     clears: bool = False,
+    success: Success | None = None,
 ) -> Release:
-    """Return a release, which leaves a minimum hold up to `free_at`, and what is `done`."""
+    """Return a release, which leaves a minimum hold up to `free_at`, and what has been done."""
     return Release(
         NAME,
         owner,
@@ -99,6 +104,7 @@ def release(
         last_run={"outcome": "succeeded"},
         done=done,
         clears=clears,
+        success=success,
     )
 
 
@@ -186,6 +192,25 @@ CONTINUED = LEFT.then(
     acquire("b", 6),
     **held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, progress=PAGE_2)._asdict(),
 )
+
+# A rebuild, which has succeeded, has failed, and is running.
+REBUILT = Success(FIRST, "/rebuild")
+SHARED = HELD.then(
+    release("a", 5, success=REBUILT),
+    owner=None,
+    expires_at=None,
+    last_run=SUCCEEDED,
+    success=REBUILT,
+)
+REBUILDING_AGAIN = SHARED.then(
+    acquire("b", 6),
+    **held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, success=REBUILT)._asdict(),
+)
+
+
+def later(since: int, work: str = "/rebuild") -> LaterSuccess:
+    """Return what a waiter may share that has seen a row with that token."""
+    return LaterSuccess(since, work)
 
 
 def saved(owner: str, until: float, token: int, seq: int, **facts: object) -> LeaseRecord:
@@ -385,6 +410,49 @@ CASES = (
     Case("a number is refused where times are done", DONE_AT, acquire("b", 6, order=6), None),
     Case("a time is refused where numbers are done", DONE, acquire("b", 6, order=NEW), None),
     Case("a time is refused where numbers have begun", FAILED, acquire("b", 6, order=NEW), None),
+    # Acquire by a waiter that may share a success.
+    Case(
+        "a waiter is refused once a later run has succeeded",
+        SHARED,
+        acquire("b", 6, unless=later(FIRST - 1)),
+        None,
+    ),
+    Case(
+        "a waiter does not share the run that it has seen",
+        SHARED,
+        acquire("b", 6, unless=later(FIRST)),
+        held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, success=REBUILT),
+    ),
+    Case(
+        "a waiter does not share a run of other work",
+        SHARED,
+        acquire("b", 6, unless=later(FIRST - 1, "/other")),
+        held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, success=REBUILT),
+    ),
+    Case(
+        "a waiter does not share a run of a caller that says nothing",
+        FREE,
+        acquire("b", 6, unless=later(FIRST - 1)),
+        held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED),
+    ),
+    Case(
+        "a caller that has not waited runs after any success",
+        SHARED,
+        acquire("b", 6),
+        held_by("b", FIRST + 1, until=36, last_run=SUCCEEDED, success=REBUILT),
+    ),
+    Case(
+        "a waiter for a later success does not open a held lease",
+        REBUILDING_AGAIN,
+        acquire("c", 7, unless=later(FIRST)),
+        None,
+    ),
+    Case(
+        "a dead holder's lease is taken over by a waiter that shares nothing",
+        REBUILDING_AGAIN,
+        acquire("c", 37, unless=later(FIRST)),
+        held_by("c", FIRST + 2, until=67, last_run=SUCCEEDED, taken_from="b", success=REBUILT),
+    ),
     # Renew.
     Case(
         "the owner renews",
@@ -445,6 +513,55 @@ CASES = (
             begun=6,
         ),
     ),
+    Case(
+        "a success is left with its token and its work",
+        HELD,
+        release("a", 5, success=REBUILT),
+        SHARED.row,
+    ),
+    Case(
+        "a success has its own token where a copy has raised the rows",
+        HELD.then(acquire("a", 0.001), token=FIRST + 1, expires_at=START + 30.001),
+        release("a", 5, success=REBUILT),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-a"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="a",
+            success=REBUILT,
+        ),
+    ),
+    Case(
+        "a later success replaces an earlier one",
+        REBUILDING_AGAIN,
+        release("b", 7, success=Success(FIRST + 1, "/other")),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-b"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="b",
+            success=Success(FIRST + 1, "/other"),
+        ),
+    ),
+    Case(
+        "a release without a success leaves the earlier one",
+        REBUILDING_AGAIN,
+        release("b", 7),
+        LeaseRecord(
+            NAME,
+            FIRST + 1,
+            holder={"request_id": "request-b"},
+            last_run=SUCCEEDED,
+            duration=30,
+            taken_from="b",
+            success=REBUILT,
+        ),
+    ),
+    Case("nobody else leaves a success", HELD, release("b", 5, success=REBUILT), None),
     # Checkpoint.
     Case("a checkpoint renews", HELD, checkpoint("a", 40, FIRST, 2), SAVED.row),
     Case("a repeated checkpoint is applied", SAVED, checkpoint("a", 40, FIRST, 2), SAVED.row),

@@ -44,7 +44,7 @@ costs the handler its lease. Without a `duration` the lease lasts as long as the
 nothing is renewed, and a run that crashes early blocks the name until its deadline.
 """
 
-from ._decorator.options import Skipped
+from ._decorator.options import Coalesced, Skipped
 from ._decorator.singleton import singleton
 from ._errors import (
     LeaseConfigError,
@@ -70,6 +70,7 @@ from ._stores.memory import MemoryStore
 __version__ = "0.2.0"
 
 __all__ = [
+    "Coalesced",
     "DynamoDBStore",
     "Lease",
     "LeaseConfigError",

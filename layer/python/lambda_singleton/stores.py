@@ -22,6 +22,7 @@ same rules itself, as DynamoDB does with `operation.condition` and `operation.up
 """
 
 from ._clock import Clock
+from ._protocol.coalesce import LaterSuccess, Success
 from ._protocol.operation import Operation
 from ._protocol.operations import Acquire, ForceRelease, Release, Renew, TakeTicket
 from ._protocol.progress import Advance, Checkpoint
@@ -36,6 +37,7 @@ __all__ = [
     "Checkpoint",
     "Clock",
     "ForceRelease",
+    "LaterSuccess",
     "LeaseRecord",
     "LeaseStore",
     "Operation",
@@ -44,6 +46,7 @@ __all__ = [
     "Release",
     "Renew",
     "Reply",
+    "Success",
     "TakeTicket",
     "force_release",
 ]

@@ -52,6 +52,9 @@ def facts(status: Status) -> Iterator[Fact]:
         yield Fact("progress", terminal_text(record.progress.text))
     if record.begun is not None and record.begun != record.done:
         yield Fact("begun", terminal_text(str(record.begun)))
+    if record.success is not None:
+        token, work = record.success
+        yield Fact("succeeded", f"token {token}, {terminal_text(work)}")
     yield Fact("token", str(record.token))
     if record.owner is not None:
         yield Fact("owner", terminal_text(record.owner))

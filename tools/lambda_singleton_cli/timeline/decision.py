@@ -20,7 +20,7 @@ LONGEST_LINE, LONGEST_FACT = 1 << 20, 160
 KINDS = frozenset(
     {
         *("acquired", "waiting", "skipped", "failed", "renewed", "renewal_failed", "lost"),
-        *("released", "release_failed", "unrecorded", "forced"),
+        *("released", "release_failed", "unrecorded", "forced", "coalesced"),
         # What the demo and histories tell besides.
         *("killed", "paused", "resumed", "write_refused", "write_accepted"),
     }

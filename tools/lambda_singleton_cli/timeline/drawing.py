@@ -172,6 +172,7 @@ class Drawing:
         title = {
             "acquired": "Waited, got the lease",
             "skipped": "Skipped",
+            "coalesced": "Waited, shared another run",
             "failed": "Failed",
             "": "Waited",
         }[attempt.outcome]

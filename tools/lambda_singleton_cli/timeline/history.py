@@ -77,7 +77,7 @@ class Attempt:
     lease: str
     start: float
     end: float
-    outcome: Literal["", "acquired", "skipped", "failed"] = ""
+    outcome: Literal["", "acquired", "skipped", "coalesced", "failed"] = ""
     facts: Facts = field(default_factory=dict)
 
 
@@ -231,6 +231,11 @@ class Timeline:
         if (reason := decision.text("reason")) in ("done", "superseded"):
             attempt.facts["Because"] = reason
         self._refused(attempt, decision)
+
+    def _on_coalesced(self, decision: Decision) -> None:
+        attempt = self._attempt(decision)
+        attempt.outcome = "coalesced"
+        attempt.facts["Shared"] = f"the run with token {decision.token}"
 
     def _on_failed(self, decision: Decision) -> None:
         attempt = self._attempt(decision)

@@ -9,6 +9,7 @@ from .._environment import disabled_store, is_disabled
 from .._errors import LeaseHeldError, RefusalReason
 from .._holding.aim import NOTHING_MORE, Aim
 from .._holding.hold import Hold, OnLost
+from .._holding.refusal import CoalescedError
 from .._holding.tenure import Tenure
 from .._invocation import describe_holder, term_of
 from .._protocol.order import Order
@@ -39,6 +40,23 @@ class Skipped(TypedDict):
     lease: SkippedLease
 
 
+class CoalescedLease(TypedDict):
+    """The lease of a caller that shared a run, and the token of that run."""
+
+    name: str
+    token: int
+
+
+class Coalesced(TypedDict):
+    """The result of a handler that did not run, since a run that began after its call succeeded.
+
+    `{"status": "coalesced", "lease": {...}}`.
+    """
+
+    status: Literal["coalesced"]
+    lease: CoalescedLease
+
+
 class Options(NamedTuple):
     """What the decorator was told, checked."""
 
@@ -51,6 +69,15 @@ class Options(NamedTuple):
     min_hold: float
     store: Callable[[], LeaseStore]
     order: Callable[[Any, Any], Order] | None = None
+    work: str | None = None
+
+    def of(self, function: Callable[..., Any]) -> "Options":
+        """Return what it means for that handler."""
+        if self.on_held != "coalesce":
+            return self
+        from .coalesce import work_of
+
+        return self._replace(work=work_of(function))
 
     def hold(self, event: Any, context: Any) -> Hold:
         """Return the hold for one invocation, which has not been taken yet.
@@ -67,14 +94,18 @@ class Options(NamedTuple):
             store = self.store()
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
-            aim = NOTHING_MORE if self.order is None else Aim(self.order(event, context))
+            order = None if self.order is None else self.order(event, context)
+            aim = Aim(order, self.work)
         tenure = Tenure(store, name, term, describe_holder(context), aim)
         return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 
     def held(self, event: Any, context: Any, error: LeaseHeldError) -> Any:
         """Do what `on_held` says; what is done, or superseded, is skipped in any case."""
+        if isinstance(error, CoalescedError):
+            shared: CoalescedLease = {"name": error.name, "token": error.success.token}
+            return Coalesced(status="coalesced", lease=shared)
         is_over = error.reason in ("done", "superseded")
-        if self.on_held == "raise" and not is_over:
+        if self.on_held in ("raise", "coalesce") and not is_over:
             raise error
         if self.on_held == "skip" or is_over:
             lease: SkippedLease = {

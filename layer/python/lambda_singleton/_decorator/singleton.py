@@ -17,7 +17,7 @@ from .._protocol.store import LeaseStore
 from .._stores.ready import prepare_in_init
 from .durable import refuse_durable_handler
 from .handler import Handler
-from .options import Options, Skipped
+from .options import Coalesced, Options, Skipped
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -109,6 +109,18 @@ def singleton(
     duration: float | timedelta | None = None,
     *,
     key: Key | None = None,
+    wait: float | timedelta,
+    on_held: Literal["coalesce"],
+    on_lost: OnLost = "interrupt",
+    min_hold: float | timedelta = 0,
+    store: LeaseStore | None = None,
+) -> GuardOr[Coalesced]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    key: Key | None = None,
     wait: float | timedelta = 0,
     on_held: OnHeld[X],
     on_lost: OnLost = "interrupt",
@@ -123,7 +135,7 @@ def singleton(
     once: bool = False,
     order: Key | None = None,
     wait: float | timedelta = 0,
-    on_held: Literal["raise", "skip"] | OnHeld[Any] = "raise",
+    on_held: Literal["raise", "skip", "coalesce"] | OnHeld[Any] = "raise",
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
     store: LeaseStore | None = None,
@@ -150,7 +162,10 @@ def singleton(
             later one has begun ("superseded"). With `min_hold` it rests only after a success.
         wait: Seconds to wait for a held lease. 0 is one attempt. Never waits into the deadline.
         on_held: "raise": `LeaseHeldError`. "skip": the handler does not run, and the result is a
-            `Skipped`. A callable `(event, context, error)`: its result.
+            `Skipped`. "coalesce": as soon as a run of this handler that began after this call has
+            succeeded, the result is a `Coalesced`; until then it waits for its own turn, and raises
+            `LeaseHeldError` after `wait`. For handlers that look at the state of things and not at
+            their event. A callable `(event, context, error)`: its result.
         on_lost: "interrupt": `LeaseInterrupt` is raised inside the handler, `LeaseLostError` leaves
             it. "report": the handler runs on, `lease.lost` and `lease.check()` tell, and
             `LeaseLostError` is raised after it. A callable `(lease)`: called once from another
@@ -168,8 +183,10 @@ def singleton(
         LeaseStoreError: From the handler: DynamoDB did not answer. It has not run.
         LeaseLostError: From the handler: the lease was lost while it ran.
     """
-    if on_held not in ("raise", "skip") and not callable(on_held):
-        raise LeaseConfigError(f'on_held must be "raise", "skip" or a callable, not {on_held!r}')
+    if on_held not in ("raise", "skip", "coalesce") and not callable(on_held):
+        raise LeaseConfigError(
+            f'on_held must be "raise", "skip", "coalesce" or a callable, not {on_held!r}'
+        )
     _refuse_misuse(once=once, order=order, key=key, on_held=on_held, min_hold=min_hold)
     options = Options(
         name=name,
@@ -182,6 +199,10 @@ def singleton(
         store=store_or_default(store),
         order=_order(name, once=once, order=order),
     )
+    if on_held == "coalesce":
+        from .coalesce import refuse_misuse
+
+        refuse_misuse(once=once, order=order, wait=options.wait)
     return functools.partial(_decorate, options)
 
 
@@ -220,6 +241,7 @@ def _order(name: str, *, once: bool, order: Key | None) -> Callable[[Any, Any], 
 
 def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
     refuse_durable_handler(function)
+    options = options.of(function)
     handler = Handler.of(function)
     prepare_in_init(options.store, options.duration)
 

@@ -7,6 +7,7 @@ Kind = Literal[
     "acquired",
     "waiting",
     "skipped",
+    "coalesced",
     "failed",
     "renewed",
     "renewal_failed",
@@ -30,6 +31,8 @@ class LeaseEvent(NamedTuple):
     - "skipped": the handler does not run, since `holder` has the lease until `held_until`; with the
       `reason` "resting" since that one's minimum hold lasts until then, "paused" if it is an
       operator, "done" or "superseded" if there is nothing left to do.
+    - "coalesced": the handler does not run, since the run with that `token`, which began after this
+      caller came, has succeeded; it `took` that long to know.
     - "failed": the handler does not run, because of `error`.
     - "renewed": until `until`.
     - "renewal_failed": because of `error`. It is tried again while the lease lasts.

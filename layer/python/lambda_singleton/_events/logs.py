@@ -17,6 +17,7 @@ _LEVELS = {
     "acquired": INFO,
     "waiting": INFO,
     "skipped": INFO,
+    "coalesced": INFO,
     "failed": ERROR,
     "renewed": DEBUG,
     "renewal_failed": WARNING,
@@ -51,6 +52,8 @@ def _sentence(event: LeaseEvent) -> str:
             return f"waiting for {lease}, which {_holder(event)}"
         case "skipped":
             return f"skipped: {_refusal(lease, event)}"
+        case "coalesced":
+            return f"{lease} needs no run: a later one has succeeded (token {event.token})"
         case "failed":
             return f"{lease} was not acquired, nothing runs: {_error(event)}"
         case "renewed":

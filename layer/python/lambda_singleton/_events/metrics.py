@@ -17,6 +17,7 @@ DISABLED = "SINGLETON_METRICS_DISABLED"
 _COUNTED = {
     "acquired": "Acquired",
     "skipped": "Skipped",
+    "coalesced": "Coalesced",
     "lost": "Lost",
     "renewal_failed": "RenewalFailures",
     "release_failed": "ReleaseFailures",
@@ -69,7 +70,7 @@ def _measured(event: LeaseEvent) -> Iterator[tuple[str, str, float]]:
     if event.kind in _COUNTED and not isinstance(event.error, LeaseDeadlineError):
         yield _COUNTED[event.kind], "Count", 1
     # Zeros as well: of a period with skips only, the maximum of `Acquired` is 0.
-    if event.kind == "skipped":
+    if event.kind in ("skipped", "coalesced"):
         yield "Acquired", "Count", 0
     if event.kind == "released":
         yield "Succeeded", "Count", float(event.outcome == "succeeded")

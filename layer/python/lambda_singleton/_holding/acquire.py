@@ -20,7 +20,7 @@ from .._protocol.store import LeaseStore
 from .._protocol.term import REQUEST_TIMEOUT, Term
 from .._protocol.waiting import Waiting
 from .._text import quoted
-from .refusal import done, held, tell_of_refusal, tell_of_waiting
+from .refusal import held, tell_of_refusal, tell_of_waiting
 from .release import give_back, release
 from .request import Answer, request
 from .steps import Pause, Steps, run, run_async
@@ -90,9 +90,7 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
             yield from _look(tenure, waiting)
         else:
             raise held(tenure.name, waiting.record, store)
-        refused = tenure.aim.refused_by(waiting.record)
-        if refused is not None:
-            raise done(tenure.name, waiting.record, refused)
+        tenure.aim.refuse(tenure.name, waiting.record, waiting.since)
         action, pause = waiting.next()
         if pause:
             yield Pause(pause)
@@ -107,7 +105,7 @@ def _prepare(store: LeaseStore, timeout: float) -> None:
 def _try(tenure: Tenure, waiting: Waiting) -> Steps[Answer]:
     def bid(sent: Instant) -> Acquire:
         _refuse_late_start(tenure.term, sent.wall)
-        return tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)
+        return tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket, waiting.since)
 
     # A handler that starts in the last moment would not get far.
     return request(
@@ -141,6 +139,9 @@ def _start(tenure: Tenure, answer: Answer) -> Steps[None]:
 
 
 def _take_ticket(tenure: Tenure, waiting: Waiting) -> Steps[None]:
+    if tenure.aim.work is not None:
+        # They all wait for the same run.
+        return
     ticket = TakeTicket(tenure.name, milliseconds(tenure.store.clock.time()))
     try:
         reply = yield partial(tenure.store.execute, ticket, timeout=tenure.timeout)

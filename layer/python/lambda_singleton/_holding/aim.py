@@ -6,23 +6,45 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .._errors import LeaseConfigError, RefusalReason
+from .._protocol.coalesce import LaterSuccess, Success
 from .._protocol.order import Order, is_comparable, is_lower
 from .._protocol.record import LeaseRecord
 from .._text import quoted
+from .refusal import CoalescedError, done
 
 
 class Aim(NamedTuple):
-    """What its success means to others: that this order is done. Without any, it means nothing."""
+    """What its success means to others. Without any of these, it means nothing.
+
+    That this `order` is done; or, to those who wait to do the same `work`, that it is done if the
+    run began after they came.
+    """
 
     order: Order | None = None
+    work: str | None = None
 
     @property
     def is_recorded(self) -> bool:
         """Whether success is written into the row."""
-        return self.order is not None
+        return self.order is not None or self.work is not None
+
+    def refuse(self, name: str, record: LeaseRecord | None, since: int | None) -> None:
+        """Raise `LeaseHeldError` if the row refuses this run for good.
+
+        `since` is the token of the first row that it has seen. Raises `LeaseConfigError` if the row
+        has orders of another type.
+        """
+        later = self.later_success(since)
+        if record is None:
+            return
+        if record.success is not None and later is not None and later.is_in(record.success):
+            raise CoalescedError(name, record.success)
+        reason = self.refused_by(record)
+        if reason is not None:
+            raise done(name, record, reason)
 
     def refused_by(self, record: LeaseRecord | None) -> RefusalReason | None:
-        """Say why a row refuses this run for good; None: it may be worth waiting.
+        """Say why a row refuses this run for its order; None: it may be worth waiting.
 
         Raises `LeaseConfigError` if the row has orders of another type: DynamoDB finds nothing
         greater or less than those, so that the work would seem to be done for ever.
@@ -41,12 +63,23 @@ class Aim(NamedTuple):
         is_newer = record.begun is not None and is_lower(self.order, record.begun)
         return "superseded" if is_newer else None
 
-    def is_done_in(self, record: LeaseRecord | None) -> bool:
-        """Say whether the row tells of this run's success, or of a later one's."""
+    def is_done_in(self, record: LeaseRecord | None, token: int) -> bool:
+        """Say whether the row tells of the success of this run, or of a later one."""
+        success = None if record is None else record.success
+        if self.work is not None and not LaterSuccess(token - 1, self.work).is_in(success):
+            return False
         if self.order is None:
             return True
         known = None if record is None else record.done
         return known is not None and not is_lower(known, self.order)
+
+    def later_success(self, since: int | None) -> LaterSuccess | None:
+        """Return what this run needs not to be done after; None: nothing else will do."""
+        return None if self.work is None or since is None else LaterSuccess(since, self.work)
+
+    def success(self, token: int) -> Success | None:
+        """Return what the success of the run with that token leaves for others."""
+        return None if self.work is None else Success(token, self.work)
 
 
 NOTHING_MORE = Aim()

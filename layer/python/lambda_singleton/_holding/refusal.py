@@ -6,6 +6,7 @@ from .._clock import utc
 from .._errors import LeaseHeldError, RefusalReason
 from .._events.event import LeaseEvent
 from .._events.observers import tell
+from .._protocol.coalesce import Success
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
 from .._text import fact, in_words, quoted
@@ -20,8 +21,19 @@ def tell_of_waiting(name: str, record: LeaseRecord | None, now: float) -> None:
     tell(LeaseEvent("waiting", name, now, holder=holder, held_until=held_until, reason=reason))
 
 
+class CoalescedError(LeaseHeldError):
+    """A run that began after this caller came has succeeded: there is nothing left to do."""
+
+    def __init__(self, name: str, success: Success) -> None:
+        super().__init__(f"a later run of lease {quoted(name)} has succeeded", name=name)
+        self.success = success
+
+
 def tell_of_refusal(error: LeaseHeldError, now: float, *, took: float) -> None:
-    """Tell that somebody else has the lease."""
+    """Tell that somebody else has the lease, or has done what this run was for."""
+    if isinstance(error, CoalescedError):
+        tell(LeaseEvent("coalesced", error.name, now, token=error.success.token, took=took))
+        return
     tell(
         LeaseEvent(
             "skipped",

@@ -79,7 +79,7 @@ def _was_mine(answer: Answer, tenure: Tenure) -> bool:
 
 
 def _is_recorded(answer: Answer, tenure: Tenure) -> bool:
-    return answer.reply.applied or tenure.aim.is_done_in(answer.reply.record)
+    return answer.reply.applied or tenure.aim.is_done_in(answer.reply.record, tenure.token)
 
 
 def give_back(tenure: Tenure, outcome: str, *, pauses: Sequence[float] = PAUSES) -> None:

@@ -133,7 +133,11 @@ class Tenure:
     # What it asks the store for.
 
     def acquire_at(
-        self, sent: Instant, seen: LeaseRecord | None = None, ticket: int | None = None
+        self,
+        sent: Instant,
+        seen: LeaseRecord | None = None,
+        ticket: int | None = None,
+        since: int | None = None,
     ) -> Acquire:
         """Return the request that takes it: from now on the row may name this owner."""
         self.may_be_in_row = True
@@ -150,6 +154,7 @@ class Tenure:
             seen=seen,
             ticket=ticket,
             order=self.aim.order,
+            unless=self.aim.later_success(since),
         )
 
     def renew_at(self, sent: Instant) -> Renew:
@@ -160,7 +165,7 @@ class Tenure:
         """Return the request that gives it back, and leaves word of how the run went."""
         aim, has_succeeded = self.aim, outcome == "succeeded"
         # What is to be done all the same must not wait for a rest.
-        rests = has_succeeded or not (aim.is_recorded or self.is_unfinished)
+        rests = has_succeeded or not (aim.order is not None or self.is_unfinished)
         has_progress = self.progress is not None or self.step is not None
         return Release(
             name=self.name,
@@ -174,6 +179,7 @@ class Tenure:
             },
             done=aim.order if has_succeeded else None,
             clears=has_succeeded and has_progress,
+            success=aim.success(self.token) if has_succeeded else None,
         )
 
     # What it learns.

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .._clock import milliseconds
+from .coalesce import NO_LATER_SUCCESS, LaterSuccess, Success
 from .operation import Value
-from .order import Order, is_comparable, is_lower
+from .order import NEITHER_DONE_NOR_OLDER, Order, may_run
 from .record import LeaseRecord
 
 
@@ -36,6 +37,9 @@ class Acquire(NamedTuple):
 
     A run of an `order` is refused once one of the same order has succeeded, or a later one has
     begun: it would overwrite what that one has written, also if that one has not succeeded yet.
+
+    A waiter that may share a success (`unless`) is refused once there is one: a run that succeeded
+    between its last look and its request would otherwise be followed by one run too many.
     """
 
     name: str
@@ -48,16 +52,14 @@ class Acquire(NamedTuple):
     seen: LeaseRecord | None = None
     ticket: int | None = None
     order: Order | None = None
+    unless: LaterSuccess | None = None
 
     @property
     def condition(self) -> str:
-        if self.order is None:
+        if self.order is None and self.unless is None:
             return self._is_free
-        return (
-            f"({self._is_free})"
-            " AND (attribute_not_exists(#done) OR #done < :order)"
-            " AND (attribute_not_exists(#begun) OR #begun <= :order)"
-        )
+        more = "" if self.order is None else f" AND {NEITHER_DONE_NOR_OLDER}"
+        return f"({self._is_free}){more}" + (f" AND {NO_LATER_SUCCESS}" if self.unless else "")
 
     @property
     def _is_free(self) -> str:
@@ -75,13 +77,10 @@ class Acquire(NamedTuple):
     def allows(self, record: LeaseRecord | None) -> bool:
         if record is None:
             return True
-        return self._finds_free(record) and (
-            self.order is None
-            or (
-                (record.done is None or is_lower(record.done, self.order))
-                and (record.begun is None or not is_lower(self.order, record.begun))
-                and is_comparable(record.begun, self.order)
-            )
+        return (
+            self._finds_free(record)
+            and (self.order is None or may_run(record, self.order))
+            and not (self.unless is not None and self.unless.is_in(record.success))
         )
 
     def _finds_free(self, record: LeaseRecord) -> bool:
@@ -127,6 +126,7 @@ class Acquire(NamedTuple):
             done=None if record is None else record.done,
             begun=self.order if record is None or self.order is not None else record.begun,
             progress=None if record is None else record.progress,
+            success=None if record is None else record.success,
         )
 
     @property
@@ -147,6 +147,8 @@ class Acquire(NamedTuple):
             values[":ticket"] = self.ticket
         if self.order is not None:
             values[":order"] = self.order
+        if self.unless is not None:
+            values |= {":since": self.unless.since, ":work": self.unless.work}
         return values
 
     @property
@@ -212,8 +214,8 @@ class Release(NamedTuple):
     """Give the lease back, only while the owner is still me.
 
     The row and its token stay. `free_at` is the end of the minimum hold, if that is still ahead.
-    `done` is the order of a run that has succeeded. What such a run has left of its progress is
-    removed if it `clears`.
+    `done` is the order of a run that has succeeded, `success` what others may share of it. What
+    such a run has left of its progress is removed if it `clears`.
     """
 
     name: str
@@ -223,6 +225,7 @@ class Release(NamedTuple):
     last_run: Mapping[str, str]
     done: Order | None = None
     clears: bool = False
+    success: Success | None = None
 
     @property
     def condition(self) -> str:
@@ -236,6 +239,8 @@ class Release(NamedTuple):
         left = "SET #last_run = :last_run, #expiration = :expiration"
         if self.done is not None:
             left += ", #done = :order"
+        if self.success is not None:
+            left += ", #succeeded = :token, #succeeded_by = :work"
         progress = ", #progress, #progress_token, #progress_seq" if self.clears else ""
         if self.free_at is None:
             return f"{left} REMOVE #owner, #expires_at_ms{progress}"
@@ -249,6 +254,7 @@ class Release(NamedTuple):
             last_run=self.last_run,
             done=record.done if self.done is None else self.done,
             progress=None if self.clears else record.progress,
+            success=self.success or record.success,
         )
 
     @property
@@ -258,6 +264,8 @@ class Release(NamedTuple):
             values[":free_at"] = self.free_at
         if self.done is not None:
             values[":order"] = self.done
+        if self.success is not None:
+            values |= {":token": self.success.token, ":work": self.success.work}
         return values
 
     @property

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .coalesce import Success
+
 #: What a holder tells about itself, and a run about how it went. All else that a row may say of
 #: them is not read: whoever writes it would choose what others are shown.
 HOLDER_FACTS = (
@@ -56,7 +58,8 @@ class LeaseRecord(NamedTuple):
     is the latest of these that got the lease. `taken_from` is the owner whom the latest acquisition
     found in the row, who had died; its own owner if the lease was free. `done` is the order of the
     latest run that has succeeded, `begun` of the latest that has begun: a number, or a time.
-    `progress` is how far a run has come that has not succeeded.
+    `progress` is how far a run has come that has not succeeded. `success` is the latest one that
+    others may share.
     """
 
     name: str
@@ -72,6 +75,7 @@ class LeaseRecord(NamedTuple):
     done: int | str | None = None
     begun: int | str | None = None
     progress: Progress | None = None
+    success: Success | None = None
 
     @property
     def is_paused(self) -> bool:

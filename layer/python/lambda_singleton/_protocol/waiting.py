@@ -76,6 +76,11 @@ class Waiting:
             # Whoever has come since the refusal has not given up already.
             self._line_is_alive = before is not None and record.tickets > before.tickets + 1
 
+    @property
+    def since(self) -> int | None:
+        """The token of the first row that it has seen: who has a higher one came later."""
+        return None if self._first is None else self._first[1]
+
     # What it concludes.
 
     def next(self) -> Next:

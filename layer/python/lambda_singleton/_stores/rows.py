@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._clock import LATEST, milliseconds
+from .._protocol.coalesce import LONGEST_WORK, Success
 from .._protocol.operation import Operation, Value
 from .._protocol.order import HIGHEST_ORDER
 from .._protocol.record import (
@@ -38,6 +39,8 @@ ATTRIBUTES = frozenset(
         "progress_seq",
         "progress_token",
         "served",
+        "succeeded",
+        "succeeded_by",
         "taken_from",
         "tickets",
         "token",
@@ -100,6 +103,7 @@ class Rows(NamedTuple):
             done=_order(item, "done"),
             begun=_order(item, "begun"),
             progress=_progress(item),
+            success=_success(item),
         )
 
 
@@ -142,6 +146,16 @@ def _progress(item: Mapping[str, Any]) -> Progress | None:
     if not isinstance(text, str) or len(text) > LONGEST_PROGRESS or token is None or seq is None:
         raise ValueError("its progress is not a text with a token and a number")
     return Progress(text, token, seq)
+
+
+def _success(item: Mapping[str, Any]) -> Success | None:
+    token = _number(item, "succeeded", _LAST_TOKEN)
+    if token is None:
+        return None
+    work = item.get("succeeded_by", {}).get("S")
+    if not isinstance(work, str) or len(work) > LONGEST_WORK:
+        raise ValueError("its success is not a token with a text of whose it is")
+    return Success(token, work)
 
 
 def _order(item: Mapping[str, Any], attribute: str) -> int | str | None:
