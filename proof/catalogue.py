@@ -114,6 +114,7 @@ def halves(
 
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
+ORDERS, COALESCE = "_protocol/order.py", "_protocol/coalesce.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
 CHECKPOINT = "_holding/checkpoint.py"
 RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
@@ -245,8 +246,8 @@ RULES = (
             "LeaseHeldError: lease 'x' is held until",
             (
                 ACQUIRE,
-                "tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)",
-                "tenure.acquire_at(sent, None, waiting.ticket)",
+                "tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket, waiting.since)",
+                "tenure.acquire_at(sent, None, waiting.ticket, waiting.since)",
             ),
         ),
     ),
@@ -1040,13 +1041,14 @@ RULES = (
             "test_an_order_that_is_done_is_refused",
             "applied is True",
             expression=(
-                '" AND (attribute_not_exists(#done) OR #done < :order)"',
-                '" AND (attribute_not_exists(#done) OR #done <= :order)"',
+                '"(attribute_not_exists(#done) OR #done < :order)"',
+                '"(attribute_not_exists(#done) OR #done <= :order)"',
             ),
             python=(
-                "(record.done is None or is_lower(record.done, self.order))",
-                "(record.done is None or record.done == self.order)",
+                "(record.done is None or is_lower(record.done, order))",
+                "(record.done is None or record.done == order)",
             ),
+            module=ORDERS,
         ),
         model=Constant("DoneRefuses", breaks="DoneOnce", module="Order"),
         simulation=Switch("order_without_done", shows="has succeeded", world="slots"),
@@ -1060,10 +1062,8 @@ RULES = (
                 '" AND (attribute_not_exists(#begun) OR #begun <= :order)"',
                 '""',
             ),
-            python=(
-                "record.begun is None or not is_lower(self.order, record.begun)",
-                "True",
-            ),
+            python=("record.begun is None or not is_lower(order, record.begun)", "True"),
+            module=ORDERS,
         ),
         model=Constant("BegunRefuses", breaks="NeverOlder", module="Order"),
         simulation=Switch("order_without_begun", shows="after a newer one", world="versions"),
@@ -1093,7 +1093,7 @@ RULES = (
             "rests until",
             (
                 TENURE,
-                "rests = has_succeeded or not (aim.is_recorded or self.is_unfinished)",
+                "rests = has_succeeded or not (aim.order is not None or self.is_unfinished)",
                 "rests = True",
             ),
         ),
@@ -1105,8 +1105,8 @@ RULES = (
             "LeaseHeldError",
             (
                 ACQUIRE,
-                "refused = tenure.aim.refused_by(waiting.record)",
-                'refused = tenure.aim.refused_by(waiting.record) if action == "try" else None',
+                "tenure.aim.refuse(tenure.name, waiting.record, waiting.since)",
+                'action != "try" or tenure.aim.refuse(tenure.name, waiting.record, waiting.since)',
             ),
         ),
     ),
@@ -1133,9 +1133,97 @@ RULES = (
             "assert []",
             (
                 RELEASE,
-                "return answer.reply.applied or tenure.aim.is_done_in(answer.reply.record)",
-                "return True",
+                "tenure.aim.is_done_in(answer.reply.record, tenure.token)",
+                "True",
             ),
+        ),
+    ),
+    # Sharing a run.
+    rule(
+        "A waiter shares no run that was there as it came.",
+        *halves(
+            "test_a_waiter_does_not_share_the_run_that_it_has_seen",
+            "applied is False",
+            expression=("#succeeded <= :since", "#succeeded < :since"),
+            python=("success.token > self.since", "success.token >= self.since"),
+            module=COALESCE,
+        ),
+        model=Constant("StrictlyLater", breaks="NobodyIsMisled", module="Coalesce"),
+        simulation=Switch("share_what_was_there", shows="a later run", world="rebuilds"),
+    ),
+    rule(
+        "Nor a run of other work.",
+        *halves(
+            "test_a_waiter_does_not_share_a_run_of_other_work",
+            "applied is False",
+            expression=(" OR #succeeded_by <> :work", ""),
+            python=(" and success.work == self.work", ""),
+            module=COALESCE,
+        ),
+        model=Constant("SameWork", breaks="NobodyIsMisled", module="Coalesce"),
+        simulation=Switch("share_any_work", shows="a later run", world="rebuilds"),
+    ),
+    rule(
+        "A success is left with the run's own token.",
+        *halves(
+            "test_a_success_has_its_own_token_where_a_copy_has_raised_the_rows",
+            "the row is",
+            expression=("#succeeded = :token", "#succeeded = #token"),
+            python=(
+                "success=self.success or record.success",
+                "success=(self.success and self.success._replace(token=record.token))"
+                " or record.success",
+            ),
+        ),
+        model=Constant("OwnToken", breaks="NobodyIsMisled", module="Coalesce"),
+        simulation=Switch("success_with_the_rows_token", shows="a later run", world="rebuilds"),
+    ),
+    rule(
+        "Only success is left for others.",
+        removal(
+            "core/test_coalesce.py::TestTheHolder::test_a_failure_leaves_nothing",
+            "is None",
+            (
+                TENURE,
+                "success=aim.success(self.token) if has_succeeded else None",
+                "success=aim.success(self.token)",
+            ),
+        ),
+        model=Constant("SharesSuccessOnly", breaks="NobodyIsMisled", module="Coalesce"),
+        simulation=Switch("failure_is_shared", shows="a later run", world="rebuilds"),
+    ),
+    rule(
+        "A success since its last look refuses a waiter's request.",
+        *halves(
+            "test_a_waiter_is_refused_once_a_later_run_has_succeeded",
+            "applied is True",
+            expression=('(f" AND {NO_LATER_SUCCESS}" if self.unless else "")', '""'),
+            python=(
+                "and not (self.unless is not None and self.unless.is_in(record.success))",
+                "and True",
+            ),
+        ),
+        model=Constant("AsksInAcquire", breaks="NoRunTooMany", module="Coalesce"),
+        simulation=Switch("acquire_despite_success", shows="in vain", world="rebuilds"),
+    ),
+    rule(
+        "A caller that has not waited asks for no success.",
+        removal(
+            "core/test_coalesce.py::TestTheWaiter::test_only_who_was_refused_once_asks_for_that",
+            "LaterSuccess(since=0",
+            (
+                AIM,
+                "if self.work is None or since is None else LaterSuccess(since, self.work)",
+                "if self.work is None else LaterSuccess(since or 0, self.work)",
+            ),
+        ),
+    ),
+    rule(
+        "Those who wait for the same run take no tickets.",
+        removal(
+            "core/test_coalesce.py::TestTheWaiter::test_shares_a_run_that_began_after_it_came",
+            "no ticket",
+            (ACQUIRE, "if tenure.aim.work is not None:", "if False:"),
         ),
     ),
     # How far a run has come.
@@ -1232,7 +1320,7 @@ RULES = (
         removal(
             "core/test_checkpoint.py::TestDeadline::test_an_unfinished_run_says_so_and_is_continued",
             "it does not rest",
-            (TENURE, "not (aim.is_recorded or self.is_unfinished)", "not aim.is_recorded"),
+            (TENURE, "aim.order is not None or self.is_unfinished", "aim.order is not None"),
         ),
     ),
     rule(

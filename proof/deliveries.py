@@ -37,6 +37,8 @@ class Delivery(NamedTuple):
 
     lease: str
     order: int
+    #: What its run does for others as well.
+    work: str | None = None
 
 
 class Deliveries(World):
@@ -81,6 +83,8 @@ class Worker(Client):
     """A function that takes one event after the other."""
 
     world: Deliveries
+    #: For how long it waits, in seconds: one of these.
+    patience: tuple[float, ...] = (0, 5)
 
     def _work(self) -> None:
         while True:
@@ -94,7 +98,10 @@ class Worker(Client):
             finally:
                 # Whatever cuts it off: an event that nobody has settled comes back.
                 if not settled:
-                    self.world.deliver(delivery, COMES_BACK)
+                    self._let_come_back(delivery)
+
+    def _let_come_back(self, delivery: Delivery) -> None:
+        self.world.deliver(delivery, COMES_BACK)
 
     def _settle(self, delivery: Delivery) -> bool:
         world, dice = self.world, self.world.dice
@@ -102,21 +109,27 @@ class Worker(Client):
         if world.chance(world.weather.crash):
             self._plan_death(dice.uniform(0, 3 * self.duration))
         self._tell("attempted", delivery, duration=self.duration)
-        aim, term = Aim(delivery.order), Term(self.duration)
+        aim, term = self._aim(delivery), Term(self.duration)
         tenure = Tenure(self, delivery.lease, term, {"request_id": self.run}, aim)
         try:
-            run(acquire(tenure, wait=dice.choice([0, 5])), self)
+            run(acquire(tenure, wait=dice.choice(self.patience)), self)
         except LeaseHeldError as error:
-            is_over = error.reason in ("done", "superseded")
-            if is_over:
-                self._tell("settled", delivery, order=delivery.order, outcome=error.reason)
-            return self._end(delivery, settled=is_over)
+            return self._end(delivery, settled=self._is_over(delivery, error))
         except LeaseError:
             return self._end(delivery, settled=False)
         has_worked = self._do(delivery, tenure)
         with contextlib.suppress(LeaseError):
             release_now(tenure, "succeeded" if has_worked else "failed")
         return self._end(delivery, settled=has_worked and not Lease(tenure).lost)
+
+    def _aim(self, delivery: Delivery) -> Aim:
+        return Aim(delivery.order)
+
+    def _is_over(self, delivery: Delivery, error: LeaseHeldError) -> bool:
+        is_over = error.reason in ("done", "superseded")
+        if is_over:
+            self._tell("settled", delivery, order=delivery.order, outcome=error.reason)
+        return is_over
 
     def _do(self, delivery: Delivery, tenure: Tenure) -> bool:
         world, renewal, lease = self.world, Renewal(tenure), Lease(tenure)

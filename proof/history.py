@@ -33,6 +33,9 @@ Kind = Literal[
     "succeeded",
     "recorded",
     "settled",
+    # It was told of somebody else's success; it began although it could have been.
+    "shared",
+    "repeated",
     # In the store: how far a run has come, and what a step has done.
     "advanced",
     "effected",
@@ -85,6 +88,8 @@ class Event:
     order: int | None = None
     #: Of "settled": why nothing more is done for the event.
     outcome: str = ""
+    #: Of "started", "succeeded" and "shared": what is done for others as well.
+    work: str = ""
 
     def to_json(self) -> str:
         """Write it as one line, without what it has not."""
@@ -233,6 +238,8 @@ class History:
             *self.settled_in_vain(),
             *self.progress_falls(),
             *self.done_again(),
+            *self.misled(),
+            *self.in_vain(),
         ]
 
     def overlaps(self) -> Iterator[str]:
@@ -354,6 +361,31 @@ class History:
                 if event.order != far[event.lease] + 1:
                     yield f"step {event.order} of {event.lease} came after {far[event.lease]}"
                 far[event.lease] = max(far[event.lease], event.order)
+
+    def misled(self) -> Iterator[str]:
+        """Yield where a caller was told of a success, and no run after it came has had one."""
+        came: dict[str, float] = {}
+        began: dict[str, float] = {}
+        # Of those that have succeeded: when the latest one began.
+        latest: dict[tuple[str, str], float] = {}
+        for event in sorted(self.events, key=lambda event: event.at):
+            what = (event.lease, event.work)
+            if event.kind == "attempted":
+                came[event.run] = event.at
+            elif event.kind == "started":
+                began[event.run] = event.at
+            elif event.kind == "succeeded" and event.work:
+                latest[what] = max(latest.get(what, -inf), began[event.run])
+            elif event.kind == "shared" and latest.get(what, -inf) < came[event.run]:
+                yield f"a caller of {event.lease} was told of a later run, and there was none"
+
+    def in_vain(self) -> Iterator[str]:
+        """Yield where a caller that could share a run began one of its own."""
+        yield from (
+            f"a run of {event.lease} began in vain"
+            for event in self.events
+            if event.kind == "repeated"
+        )
 
     def settled_in_vain(self) -> Iterator[str]:
         """Yield where an event was taken for done, and nobody had done it before."""

@@ -11,6 +11,7 @@ from lambda_singleton._clock import Instant, milliseconds
 from lambda_singleton._holding import checkpoint
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
+from lambda_singleton._protocol.coalesce import LaterSuccess, Success
 from lambda_singleton._protocol.operations import Acquire, Release, Renew
 from lambda_singleton._protocol.progress import Advance, Checkpoint
 from lambda_singleton._protocol.record import Progress
@@ -29,7 +30,7 @@ class Broken(NamedTuple):
 SWITCHES: dict[str, Broken] = {}
 
 _allows, _apply = Acquire.allows, Acquire.apply
-_release_at = Tenure.release_at
+_release_at, _release = Tenure.release_at, Release.apply
 _silent_in: property = Waiting._silent_in  # type: ignore[assignment]
 
 
@@ -142,3 +143,30 @@ def steps_are_applied_again(self: Advance, record: LeaseRecord | None) -> bool:
 def each_request_is_a_step(tenure: Tenure, text: str) -> Progress:
     tenure.step = Progress(text, tenure.token, 1 if tenure.step is None else tenure.step.seq + 1)
     return tenure.step
+
+
+@_replaces(LaterSuccess, "is_in")
+def share_what_was_there(self: LaterSuccess, success: Success | None) -> bool:
+    return success is not None and success.token >= self.since and success.work == self.work
+
+
+@_replaces(LaterSuccess, "is_in")
+def share_any_work(self: LaterSuccess, success: Success | None) -> bool:
+    return success is not None and success.token > self.since
+
+
+@_replaces(Release, "apply")
+def success_with_the_rows_token(self: Release, record: LeaseRecord | None) -> LeaseRecord:
+    assert record is not None
+    success = None if self.success is None else self.success._replace(token=record.token)
+    return _release(self._replace(success=success), record)
+
+
+@_replaces(Tenure, "release_at")
+def failure_is_shared(self: Tenure, sent: Instant, outcome: str) -> Release:
+    return _release_at(self, sent, outcome)._replace(success=self.aim.success(self.token))
+
+
+@_replaces(Acquire, "allows")
+def acquire_despite_success(self: Acquire, record: LeaseRecord | None) -> bool:
+    return _allows(self._replace(unless=None), record)

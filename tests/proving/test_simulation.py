@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import hypothesis
@@ -12,9 +13,20 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from lambda_singleton._holding.tenure import Tenure
 from proof.catalogue import RULES, Switch
-from proof.deliveries import Deliveries, Reader, Scribe, deliver, job, slots, versions
-from proof.simulation import NIGHT, SKEW, Incident, Weather, World, simulate
+from proof.deliveries import (
+    Deliveries,
+    Delivery,
+    Reader,
+    Scribe,
+    deliver,
+    job,
+    slots,
+    versions,
+)
+from proof.rebuilds import Caller, Rebuilds, judge, rebuilds
+from proof.simulation import NIGHT, SKEW, Incident, Weather, World, jitter_from, simulate
 from proof.switches import SWITCHES
 
 SEEDS = 2200
@@ -24,6 +36,7 @@ JOBS: dict[str, Callable[[int], Deliveries]] = {
     "with_effects": lambda seed: deliver(seed, job(3), seconds=3000, within=600, worker=Reader),
     "without_effects": lambda seed: deliver(seed, job(3), seconds=3000, within=600, worker=Scribe),
     "versions": lambda seed: deliver(seed, versions(20), seconds=400, within=100),
+    "rebuilds": rebuilds,
 }
 CALM = Weather(lost=0, reply_lost=0, late=0, doubled=0, throttled=0, slow=0, freeze=0, crash=0.1)
 
@@ -109,6 +122,44 @@ def test_versions_never_go_back() -> None:
         told.update(event.outcome for event in world.events if event.kind == "settled")
     assert told["done"] > 100
     assert told["superseded"] > 100
+
+
+def test_nobody_is_told_of_a_run_that_was_not() -> None:
+    figures = judge(5_000)
+    assert figures.violations == []
+    assert figures.unsettled == 0
+    assert figures.told["shared"] > 2_000
+    assert figures.told["attempted"] > 7_500
+    assert figures.crashes > 500
+
+
+class Rebuilder(Caller):
+    """One whose run takes its time, and succeeds."""
+
+    patience = (60.0,)
+
+    def _do(self, delivery: Delivery, tenure: Tenure) -> bool:
+        self._tell("started", delivery, token=tenure.token, until=self.world.now + 10)
+        self.sleep(8)
+        self._tell("stopped", delivery)
+        self._tell("succeeded", delivery)
+        return True
+
+
+def test_fifty_callers_during_one_run_need_one_more() -> None:
+    for seed in range(20):
+        dice = random.Random(seed)
+        world = Rebuilds(dice, replace(CALM, crash=0))
+        with jitter_from(dice):
+            for number in range(51):
+                Rebuilder(world, f"caller-{number}", offset=dice.uniform(-0.5, 0.5), duration=10)
+            world.inbox.append(Delivery("x", 0, "rebuild"))
+            for _ in range(50):
+                world.deliver(Delivery("x", 0, "rebuild"), within=5)
+            world.run(100)
+        told = Counter(event.kind for event in world.events)
+        assert world.history(SKEW).violations() == []
+        assert (told["attempted"], told["started"], told["shared"]) == (51, 2, 49), f"seed {seed}"
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
