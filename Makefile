@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 AND_SAY_WHAT_WAS_NOT_RUN = OTHER_PYTHONS="$(OTHER_PYTHONS)" MAKE="$(MAKE)" $(PYTHON) tools/not_run.py
 
-.PHONY: help demo docs test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz
+.PHONY: help demo docs test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz shared-runs
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -60,6 +60,10 @@ model: .venv-model/.ready  ## check the protocol's model, whole and without each
 
 soak: .venv/.ready .venv-engine/.ready  ## real processes under fire, for SECONDS (660)
 	@$(BIN)/python -m proof.soak --seconds $(SECONDS)
+
+shared-runs: .venv/.ready .venv-engine/.ready  ## callers that share a run: 100,000 simulated, 1,000 real ones: ten minutes
+	@$(BIN)/python -m proof.rebuilds 100000
+	@$(BIN)/python -m proof.callers 1000
 
 fuzz: .venv/.ready  ## broken and hostile replies, log lines and rows, CASES (100000) of each
 	@$(BIN)/python -m proof.fuzz --cases $(CASES)

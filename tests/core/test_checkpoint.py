@@ -256,6 +256,53 @@ class TestEngine:
         assert record is not None
         assert record.progress == ('"a"', lease.token, 1)
 
+    def test_a_transaction_of_ones_own_can_be_judged(
+        self, dynamodb: DynamoDBStore, table: str, name: str, effects: list[Any]
+    ) -> None:
+        client: Any = boto3.client("dynamodb")
+        lease = Lock(name, 30, store=dynamodb).acquire()
+        assert not lease.checkpoint_was_applied(), "there was none"
+        item = lease.checkpoint_item("a")
+        assert not lease.checkpoint_was_applied()
+        client.transact_write_items(TransactItems=[item, *effects])
+        with pytest.raises(client.exceptions.TransactionCanceledException):
+            client.transact_write_items(TransactItems=[item, *effects])
+        assert lease.checkpoint_was_applied()
+        # Refused for its effect, and not applied.
+        effects[0]["Update"]["ConditionExpression"] = "attribute_not_exists(id)"
+        with pytest.raises(client.exceptions.TransactionCanceledException):
+            client.transact_write_items(TransactItems=[lease.checkpoint_item("b"), *effects])
+        assert not lease.checkpoint_was_applied()
+        dynamodb.force_release(name)
+        Lock(name, 30, store=dynamodb).acquire()
+        with pytest.raises(LeaseLostError):
+            lease.checkpoint_was_applied()
+        assert lease.lost
+
+
+class TestOrders:
+    def test_a_run_of_an_order_has_no_checkpoints(self, store: FaultyStore) -> None:
+        @singleton("prices", 30, order="version", store=store)
+        def handler(event: dict[str, Any], context: Any, lease: Lease) -> None:
+            if "effects" in event:
+                lease.checkpoint(1, effects=[{}])
+            lease.checkpoint_item(1) if "item" in event else lease.checkpoint(1)
+
+        for number, how in enumerate(({}, {"effects": True}, {"item": True})):
+            with pytest.raises(
+                LeaseConfigError, match=r'key="\.\.\." that names the version and once'
+            ):
+                handler({"version": number, **how}, None)
+        assert "Checkpoint" not in store.sent
+
+    def test_a_slots_run_has(self, store: FaultyStore) -> None:
+        @singleton("hourly", 30, key="time", once=True, store=store)
+        def handler(event: dict[str, Any], context: Any, lease: Lease) -> None:
+            lease.checkpoint(1)
+
+        handler({"time": "2030-01-31T02:00:00Z"}, None)
+        assert store.sent == ["Acquire", "Checkpoint", "Release"]
+
 
 class TestConflicts:
     """A transaction on the row keeps out other updates for some milliseconds."""

@@ -10,6 +10,7 @@ from typing import Any, assert_type
 import boto3
 
 from lambda_singleton import (
+    Coalesced,
     DynamoDBStore,
     Lease,
     LeaseHeldError,
@@ -66,6 +67,74 @@ def calls(event: Event, context: object) -> int:
 
 
 assert_type(calls({}, None), int | bytes)
+
+
+@singleton("hourly", 60, key="time", once=True)
+def once(event: Event, context: object, lease: Lease) -> int:
+    lease.checkpoint({"page": 1}, effects=[], margin=5)
+    assert_type(lease.checkpoint_item([1]), dict[str, Any])
+    assert_type(lease.checkpoint_was_applied(), bool)
+    assert_type(lease.time_left(), float)
+    return lease.progress or 1
+
+
+assert_type(once({}, None), int | Skipped)
+
+
+@singleton("hourly", 60, key="time", once=True, on_held=busy)
+def once_or_busy(event: Event, context: object) -> int:
+    return 1
+
+
+assert_type(once_or_busy({}, None), int | Skipped | bytes)
+
+
+@singleton("prices", 60, order="detail.version", min_hold=5)
+def ordered(event: Event, context: object) -> int:
+    return 1
+
+
+assert_type(ordered({}, None), int | Skipped)
+
+
+@singleton("prices", 60, order=lambda event, context: 7, on_held=busy)
+def ordered_or_busy(event: Event, context: object) -> int:
+    return 1
+
+
+assert_type(ordered_or_busy({}, None), int | Skipped | bytes)
+
+
+@singleton("index", 60, on_held="coalesce", wait=120, min_hold=5)
+def coalesces(event: Event, context: object) -> int:
+    return 1
+
+
+shared = coalesces({}, None)
+assert_type(shared, int | Coalesced)
+if isinstance(shared, dict):
+    assert_type(shared["lease"]["name"], str)
+    assert_type(shared["lease"]["token"], int)
+
+
+@singleton("index", 60, on_held="coalesce", wait=timedelta(minutes=2))
+async def coalesces_later(event: Event, context: object) -> int:
+    return 1
+
+
+async def awaits_either() -> None:
+    assert_type(await coalesces_later({}, None), int | Coalesced)
+
+
+# What cannot work together is told where it is written.
+singleton("hourly", 60, once=True)  # type: ignore[call-overload]
+singleton("hourly", 60, key="time", once=True, on_held="skip")  # type: ignore[call-overload]
+singleton("hourly", 60, key="time", once=True, min_hold=5)  # type: ignore[call-overload]
+singleton("hourly", 60, key="time", once=True, order="v")  # type: ignore[call-overload]
+singleton("prices", 60, order="version", on_held="skip")  # type: ignore[call-overload]
+singleton("index", 60, on_held="coalesce")  # type: ignore[call-overload]
+singleton("index", 60, on_held="coalesce", wait=5, order="v")  # type: ignore[call-overload]
+singleton("index", 60, key="a", on_held="coalesce", wait=5, once=True)  # type: ignore[call-overload]
 
 
 @singleton("async", 60)

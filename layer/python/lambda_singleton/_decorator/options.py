@@ -69,6 +69,7 @@ class Options(NamedTuple):
     min_hold: float
     store: Callable[[], LeaseStore]
     order: Callable[[Any, Any], Order] | None = None
+    rising: bool = False
     work: str | None = None
 
     def of(self, function: Callable[..., Any]) -> "Options":
@@ -95,7 +96,7 @@ class Options(NamedTuple):
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
             order = None if self.order is None else self.order(event, context)
-            aim = Aim(order, self.work)
+            aim = Aim(order, self.work, self.rising)
         tenure = Tenure(store, name, term, describe_holder(context), aim)
         return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 

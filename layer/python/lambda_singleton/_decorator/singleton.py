@@ -198,6 +198,7 @@ def singleton(
         min_hold=seconds(min_hold, "min_hold"),
         store=store_or_default(store),
         order=_order(name, once=once, order=order),
+        rising=order is not None,
     )
     if on_held == "coalesce":
         from .coalesce import refuse_misuse

@@ -17,11 +17,12 @@ class Aim(NamedTuple):
     """What its success means to others. Without any of these, it means nothing.
 
     That this `order` is done; or, to those who wait to do the same `work`, that it is done if the
-    run began after they came.
+    run began after they came. Orders are `rising` if the row has runs of more than one.
     """
 
     order: Order | None = None
     work: str | None = None
+    rising: bool = False
 
     @property
     def is_recorded(self) -> bool:

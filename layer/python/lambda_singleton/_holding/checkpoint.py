@@ -26,6 +26,7 @@ def checkpoint(
     Raises `LeaseLostError`, `LeaseStoreError`, `LeaseConfigError`, and `LeaseDeadlineError` once it
     is written, if less than `margin` seconds of the invocation are left.
     """
+    _refuse_orders(tenure)
     text = _text(value)
     if effects:
         yield from _advance(tenure, text, effects)
@@ -108,6 +109,7 @@ def _is_applied(tenure: Tenure, record: LeaseRecord | None) -> bool:
 
 def item(tenure: Tenure, value: object) -> dict[str, Any]:
     """Return the element of a transaction that writes the value down."""
+    _refuse_orders(tenure)
     make = getattr(tenure.store, "transaction_item", None)
     if make is None:
         raise LeaseConfigError("checkpoint_item() needs a DynamoDBStore")
@@ -116,6 +118,31 @@ def item(tenure: Tenure, value: object) -> dict[str, Any]:
         _advance_at(tenure, _text(value), Instant.now(tenure.store.clock))
     )
     return element
+
+
+def was_applied(tenure: Tenure) -> Steps[bool]:
+    """Say whether the row has the latest step.
+
+    Raises `LeaseLostError` if another owner has the lease.
+    """
+    record: LeaseRecord | None = yield partial(tenure.store.get, tenure.name)
+    if tenure.step is not None and _is_applied(tenure, record):
+        return True
+    if record is None or record.owner != tenure.owner:
+        tenure.steal()
+        tenure.tell_loss()
+        raise tenure.lost_error()
+    return False
+
+
+def _refuse_orders(tenure: Tenure) -> None:
+    # A newer version would go on where an older one has stopped.
+    if tenure.aim.rising:
+        raise LeaseConfigError(
+            f"lease {quoted(tenure.name)}: a run with order= cannot have checkpoints: a newer"
+            " version would go on where an older one stopped; give each version a row of its own,"
+            ' with key="..." that names the version and once=True, or do without order='
+        )
 
 
 def progress_of(progress: Progress | None) -> Any:

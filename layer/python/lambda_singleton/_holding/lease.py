@@ -107,13 +107,24 @@ class Lease:
     def checkpoint_item(self, value: Any) -> dict[str, Any]:
         """Return the element for a `transact_write_items` of your own that writes `value` down.
 
-        Where `checkpoint(value, effects=...)` cannot be used. Send one at a time. If it is refused
-        for its condition, the row in the refusal tells: its `progress_token` and `progress_seq` are
-        those of the element's values if it has been applied before; another `owner` has the lease.
+        Where `checkpoint(value, effects=...)` cannot be used. Send one at a time. After an error,
+        `checkpoint_was_applied` says whether it is in the row.
         """
         from .checkpoint import item
 
         return item(self._tenure, value)
+
+    def checkpoint_was_applied(self) -> bool:
+        """Say whether the latest `checkpoint_item` is in the row: with one read.
+
+        For a transaction that was refused or had no answer. True: it has been applied, once. False:
+        it was refused for another reason, which its error tells, or it is still on its way: send
+        the same element again. Raises `LeaseLostError` if another owner has the lease, and
+        `LeaseStoreError` if the store did not answer.
+        """
+        from .checkpoint import was_applied
+
+        return run(was_applied(self._tenure), self._tenure.store.clock)
 
     def release(self) -> None:
         """Give the lease back. Calling it again is harmless.
