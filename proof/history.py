@@ -36,7 +36,8 @@ Kind = Literal[
     # It was told of somebody else's success; it began although it could have been.
     "shared",
     "repeated",
-    # In the store: how far a run has come, and what a step has done.
+    # In the store: which order has begun, how far a run has come, and what a step has done.
+    "begun",
     "advanced",
     "effected",
     # Of its process.
@@ -336,7 +337,7 @@ class History:
         """Yield where an older version was written after a newer one had begun."""
         newest: defaultdict[str, int] = defaultdict(int)
         for event in sorted(self.events, key=lambda event: event.at):
-            if event.order is None or event.kind not in ("started", "wrote"):
+            if event.order is None or event.kind not in ("started", "begun", "wrote"):
                 continue
             if event.order < newest[event.lease]:
                 yield f"version {event.order} of {event.lease} was at work after a newer one"

@@ -56,14 +56,26 @@ class Fault:
     seconds: float = 0.0
 
 
+#: Status, headers and body.
+Answer = tuple[int, dict[str, str], bytes]
+
+
 class Proxy:
-    """Passes requests on to an endpoint; `fault` says what happens to each instead."""
+    """Passes requests on to an endpoint; `fault` says what happens to each instead.
+
+    `applied` is told of every request that the engine has applied, in their order.
+    """
 
     def __init__(
-        self, endpoint: str, fault: Callable[[Request], Fault | None] = lambda request: None
+        self,
+        endpoint: str,
+        fault: Callable[[Request], Fault | None] = lambda request: None,
+        applied: Callable[[Request], None] | None = None,
     ) -> None:
         self.target = urlsplit(endpoint).netloc
         self.fault = fault
+        self._applied = applied
+        self._in_order = threading.Lock()
         self.requests: list[Request] = []
         #: How often each kind of fault has struck.
         self.faults: Counter[str] = Counter()
@@ -82,6 +94,16 @@ class Proxy:
     def __enter__(self) -> Self:
         self._thread.start()
         return self
+
+    def pass_on(self, body: bytes, action: str, send: Callable[[bytes], Answer]) -> Answer:
+        """Send it to the engine, and tell if that has applied it."""
+        if self._applied is None:
+            return send(body)
+        with self._in_order:
+            answer = send(body)
+            if answer[0] == 200:
+                self._applied(Request(action, json.loads(body)))
+        return answer
 
     def __exit__(self, *exc_info: object) -> None:
         self._server.shutdown()
@@ -104,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def serve(self, proxy: Proxy) -> None:
-        self._target = proxy.target
+        self._target, self._proxy = proxy.target, proxy
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
         if len(body) < length:
@@ -146,7 +168,11 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 self._answer(*self._forward(json.dumps(request.body).encode()))
 
-    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _forward(self, body: bytes) -> Answer:
+        action = (self.headers.get("x-amz-target") or "").rpartition(".")[2]
+        return self._proxy.pass_on(body, action, self._send)
+
+    def _send(self, body: bytes) -> Answer:
         headers = {name: value for name, value in self.headers.items() if name != "Content-Length"}
         with contextlib.closing(HTTPConnection(self._target, timeout=30)) as connection:
             connection.request("POST", self.path, body, headers)

@@ -56,6 +56,8 @@ PLACES: Mapping[str, float] = {"main": 0.4, "thread": 0.25, "task": 0.35}
 FORKS, HUNG_OBSERVERS = 0.4, 0.2
 #: How a child leaves its parent's block.
 WAYS = ("return", "error", "exit")
+#: How many functions have jobs that have to happen, which, and of how many pages.
+JOB_LANES, JOBS, PAGES = 3, ("slot", "version", "pages", "rebuild", "rebuild"), 40
 #: Every so many seconds nobody reaches the engine for a while (seconds).
 BLACKOUT_EVERY, BLACKOUT = 30.0, 3.5
 
@@ -69,10 +71,13 @@ class Soak:
         self.dice = dice
         self.events: list[Event] = []
         self.counts: Counter[str] = Counter()
+        #: How many jobs of each kind are done.
+        self.settled: Counter[str] = Counter()
         self.over = threading.Event()
-        self.proxy = Proxy(engine.endpoint, self._fault)
+        self.proxy = Proxy(engine.endpoint, self._fault, self._applied)
         self.credentials = Credentials(lambda: self.dice.random() < HUNG_REFRESHES)
         self._broken = broken
+        self._transactions: set[str] = set()
         self._started = time.monotonic()
         suffix = uuid.uuid4().hex[:8]
         leases, resources = f"soak-leases-{suffix}", f"soak-resources-{suffix}"
@@ -93,6 +98,10 @@ class Soak:
                 (OFFSETS[0], 5.0, False),
                 (OFFSETS[-1], 5.0, True),
             )
+        ]
+        self.lanes += [
+            JobLane(self, variables, offset=offset, timeout=60.0, managed=False)
+            for offset in OFFSETS[:JOB_LANES]
         ]
         for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             del variables[key]
@@ -134,6 +143,15 @@ class Soak:
         late = self.dice.uniform(0.5, DURATION + 1)
         return Fault(kind, self.dice.uniform(0.05, 0.3) if kind == "slow" else late)  # type: ignore[arg-type]
 
+    def _applied(self, request: Request) -> None:
+        now, token = time.time(), request.body.get("ClientRequestToken")
+        if token in self._transactions:
+            # A copy of a transaction: DynamoDB says yes once more, and applies nothing.
+            return
+        self._transactions |= {token} - {None}
+        for kind, lease, order in _recorded(request):
+            self.events.append(Event(at=now, kind=kind, run="", lease=lease, order=order))
+
     def _say_how_it_goes(self) -> None:
         seconds = time.monotonic() - self._started
         counts = self.counts
@@ -145,8 +163,28 @@ class Soak:
         )
 
 
+def _recorded(request: Request) -> Iterator[tuple[Kind, str, int]]:
+    """Yield what the row says of a job after a request that was applied."""
+    body = request.body
+    is_transaction = request.action == "TransactWriteItems"
+    update = body["TransactItems"][0]["Update"] if is_transaction else body
+    expression = update.get("UpdateExpression", "")
+    values = update.get("ExpressionAttributeValues", {})
+    lease = update.get("Key", {}).get("id", {}).get("S", "")
+    if "#begun = :order" in expression:
+        yield "begun", lease, int(values[":order"]["N"])
+    if "#done = :order" in expression:
+        yield "recorded", lease, int(values[":order"]["N"])
+    if "#progress = :progress" in expression:
+        yield "advanced", lease, int(values[":progress"]["S"])
+    if is_transaction:
+        yield "effected", lease, int(values[":progress"]["S"])
+
+
 class Lane(threading.Thread):
     """Invokes its function again and again, and does it harm."""
+
+    handler = "job.handler"
 
     def __init__(
         self,
@@ -159,7 +197,7 @@ class Lane(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self.function = Function(
-            "job.handler",
+            self.handler,
             variables={**variables, "CLOCK_OFFSET": str(offset)},
             timeout=timeout,
             task_root=HANDLERS,
@@ -183,7 +221,7 @@ class Lane(threading.Thread):
 
     def _invoke(self) -> None:
         dice, counts = self._soak.dice, self._soak.counts
-        running = self.function.start(_event(dice))
+        running = self.function.start(self._next_event(dice))
         counts["invocations"] += 1
         harm = dice.choices([None, self._kill, self._freeze], [0.4, 0.25, 0.35])[0]
         moment = time.monotonic() + dice.uniform(0.1, 2 * DURATION)
@@ -197,6 +235,9 @@ class Lane(threading.Thread):
         self._count(outcome, running)
         if outcome.error_type == "LeaseHeldError":
             time.sleep(dice.uniform(0, 0.4))
+
+    def _next_event(self, dice: random.Random) -> dict[str, object]:
+        return _event(dice)
 
     def _kill(self, running: Running) -> None:
         self._soak.counts["kills"] += 1
@@ -221,6 +262,37 @@ class Lane(threading.Thread):
 
     def _note(self, kind: Kind, running: Running) -> None:
         self._noted.append(Event(at=time.time(), kind=kind, run=running.environment.request_id))
+
+
+class JobLane(Lane):
+    """Has its function do jobs that have to happen, one after the other."""
+
+    handler = "jobs.handler"
+    _job = ""
+
+    def _next_event(self, dice: random.Random) -> dict[str, object]:
+        self._job = dice.choice(JOBS)
+        number = self._soak.settled[self._job]
+        # All versions, and all rebuilds, are of one thing each.
+        key = f"{self._job}-{number}" if self._job in ("slot", "pages") else self._job
+        return {
+            "job": self._job,
+            "lease": key,
+            "version": max(0, number + dice.randint(-2, 2)),
+            "pages": PAGES,
+            "fails": dice.random() < 0.1,
+            "seconds": dice.uniform(0.1, 1.5),
+            "wait": 10 if self._job == "rebuild" else dice.choice([0, 3]),
+            "place": "main",
+            "children": [],
+            "hang": 0,
+        }
+
+    def _count(self, outcome: Outcome, running: Running) -> None:
+        super()._count(outcome, running)
+        if outcome.error_type is None:
+            # The next slot, job or version; whoever counts the same one twice skips one.
+            self._soak.settled[self._job] += 1
 
 
 def _event(dice: random.Random) -> dict[str, object]:
@@ -266,6 +338,11 @@ def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
         "stale writes accepted": list(history.stale_writes()),
         "children that believed in a lease": list(history.believed()),
         "children that hung": list(history.endless()),
+        "slots and versions recorded twice": list(history.done_twice()),
+        "older versions after newer ones": list(history.order_falls()),
+        "progress that went back": list(history.progress_falls()),
+        "effects not applied once": list(history.done_again()),
+        "callers told of a run that was not": list(history.misled()),
     }
     rows: list[tuple[str, object]] = [
         ("seconds", round(seconds)),
@@ -287,6 +364,9 @@ def table(soak: Soak, history: History, seconds: float) -> tuple[str, bool]:
         ("of those late or double ones: refused", soak.proxy.refused_late),
         ("take-overs from a dead or silent holder", len(list(history.take_overs()))),
         ("lost leases told to their handlers", kinds["told"]),
+        ("slots and versions whose success was recorded", kinds["recorded"]),
+        ("steps with an effect", kinds["effected"]),
+        ("callers that shared a run", kinds["shared"]),
         ("guarded writes accepted", kinds["wrote"]),
         ("guarded writes refused for their old token", kinds["fenced"]),
         *((f"**{what}**", f"**{len(texts)}**") for what, texts in broken.items()),

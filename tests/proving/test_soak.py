@@ -26,6 +26,7 @@ def test_a_short_one_keeps_every_promise(tmp_path: Path) -> None:
     history = History(Event.from_json(line) for line in written.read_text().splitlines())
     kinds = {event.kind for event in history.events}
     assert kinds >= {"attempted", "refused", "started", "wrote", "released", "killed", "frozen"}
+    assert kinds >= {"recorded", "begun", "advanced", "effected", "succeeded"}
 
 
 def test_a_store_that_loses_conditions_does_not() -> None:
