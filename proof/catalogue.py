@@ -115,6 +115,7 @@ def halves(
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 ORDERS, COALESCE = "_protocol/order.py", "_protocol/coalesce.py"
+BESIDES = "_protocol/besides.py"
 TENURE, ACQUIRE, RELEASE = "_holding/tenure.py", "_holding/acquire.py", "_holding/release.py"
 CHECKPOINT = "_holding/checkpoint.py"
 RENEWAL, WATCH = "_holding/renewal.py", "_holding/watch.py"
@@ -247,8 +248,8 @@ RULES = (
             "LeaseHeldError: lease 'x' is held until",
             (
                 ACQUIRE,
-                "tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket, waiting.since)",
-                "tenure.acquire_at(sent, None, waiting.ticket, waiting.since)",
+                "tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)",
+                "tenure.acquire_at(sent, None, waiting.ticket)",
             ),
         ),
     ),
@@ -1106,8 +1107,8 @@ RULES = (
             "LeaseHeldError",
             (
                 ACQUIRE,
-                "tenure.aim.refuse(tenure.name, waiting.record, waiting.since)",
-                'action != "try" or tenure.aim.refuse(tenure.name, waiting.record, waiting.since)',
+                "tenure.aim.refuse(tenure.name, waiting.record, waiting.first)",
+                'action != "try" or tenure.aim.refuse(tenure.name, waiting.record, waiting.first)',
             ),
         ),
     ),
@@ -1198,11 +1199,9 @@ RULES = (
         *halves(
             "test_a_waiter_is_refused_once_a_later_run_has_succeeded",
             "applied is True",
-            expression=('(f" AND {NO_LATER_SUCCESS}" if self.unless else "")', '""'),
-            python=(
-                "and not (self.unless is not None and self.unless.is_in(record.success))",
-                "and True",
-            ),
+            expression=('f" AND {NO_LATER_SUCCESS}"', '""'),
+            python=("or not unless.is_in(record.success)", "or True"),
+            module=BESIDES,
         ),
         model=Constant("AsksInAcquire", breaks="NoRunTooMany", module="Coalesce"),
         simulation=Switch("acquire_despite_success", shows="in vain", world="rebuilds"),
@@ -1214,8 +1213,8 @@ RULES = (
             "LaterSuccess(since=0",
             (
                 AIM,
-                "if self.work is None or since is None else LaterSuccess(since, self.work)",
-                "if self.work is None else LaterSuccess(since or 0, self.work)",
+                "if self.work is None or first is None else LaterSuccess(first[1], self.work)",
+                "if self.work is None else LaterSuccess((first or (0, 0))[1], self.work)",
             ),
         ),
     ),

@@ -66,7 +66,7 @@ class Event:
 
     at: float
     kind: Kind
-    run: str
+    run: str = ""
     lease: str = ""
     #: Of "started", "wrote" and "fenced".
     token: int | None = None

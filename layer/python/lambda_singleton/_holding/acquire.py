@@ -90,7 +90,7 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
             yield from _look(tenure, waiting)
         else:
             raise held(tenure.name, waiting.record, store)
-        tenure.aim.refuse(tenure.name, waiting.record, waiting.since)
+        tenure.aim.refuse(tenure.name, waiting.record, waiting.first)
         action, pause = waiting.next()
         if pause:
             yield Pause(pause)
@@ -105,7 +105,8 @@ def _prepare(store: LeaseStore, timeout: float) -> None:
 def _try(tenure: Tenure, waiting: Waiting) -> Steps[Answer]:
     def bid(sent: Instant) -> Acquire:
         _refuse_late_start(tenure.term, sent.wall)
-        return tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket, waiting.since)
+        asked = tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)
+        return tenure.aim.unless_done(asked, waiting.first)
 
     # A handler that starts in the last moment would not get far.
     return request(

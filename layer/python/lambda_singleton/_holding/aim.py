@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 from .._errors import LeaseConfigError, RefusalReason
 from .._protocol.coalesce import LaterSuccess, Success
+from .._protocol.operations import Acquire
 from .._protocol.order import Order, is_comparable, is_lower
 from .._protocol.record import LeaseRecord
 from .._text import quoted
 from .refusal import CoalescedError, done
+
+#: When a waiter saw the first row, and the token in that.
+First = tuple[float, int] | None
 
 
 class Aim(NamedTuple):
@@ -29,13 +33,12 @@ class Aim(NamedTuple):
         """Whether success is written into the row."""
         return self.order is not None or self.work is not None
 
-    def refuse(self, name: str, record: LeaseRecord | None, since: int | None) -> None:
+    def refuse(self, name: str, record: LeaseRecord | None, first: First) -> None:
         """Raise `LeaseHeldError` if the row refuses this run for good.
 
-        `since` is the token of the first row that it has seen. Raises `LeaseConfigError` if the row
-        has orders of another type.
+        Raises `LeaseConfigError` if the row has orders of another type.
         """
-        later = self.later_success(since)
+        later = self._later_success(first)
         if record is None:
             return
         if record.success is not None and later is not None and later.is_in(record.success):
@@ -74,9 +77,13 @@ class Aim(NamedTuple):
         known = None if record is None else record.done
         return known is not None and not is_lower(known, self.order)
 
-    def later_success(self, since: int | None) -> LaterSuccess | None:
-        """Return what this run needs not to be done after; None: nothing else will do."""
-        return None if self.work is None or since is None else LaterSuccess(since, self.work)
+    def unless_done(self, asked: Acquire, first: First) -> Acquire:
+        """Return the request, which a success that this run may share refuses."""
+        later = self._later_success(first)
+        return asked if later is None else asked._replace(unless=later)
+
+    def _later_success(self, first: First) -> LaterSuccess | None:
+        return None if self.work is None or first is None else LaterSuccess(first[1], self.work)
 
     def success(self, token: int) -> Success | None:
         """Return what the success of the run with that token leaves for others."""

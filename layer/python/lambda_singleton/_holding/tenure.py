@@ -133,11 +133,7 @@ class Tenure:
     # What it asks the store for.
 
     def acquire_at(
-        self,
-        sent: Instant,
-        seen: LeaseRecord | None = None,
-        ticket: int | None = None,
-        since: int | None = None,
+        self, sent: Instant, seen: LeaseRecord | None = None, ticket: int | None = None
     ) -> Acquire:
         """Return the request that takes it: from now on the row may name this owner."""
         self.may_be_in_row = True
@@ -154,7 +150,6 @@ class Tenure:
             seen=seen,
             ticket=ticket,
             order=self.aim.order,
-            unless=self.aim.later_success(since),
         )
 
     def renew_at(self, sent: Instant) -> Renew:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 #: The longest name of a handler's work, in characters: most rows stay within 1 KB.
 LONGEST_WORK = 128
@@ -19,6 +19,11 @@ class Success(NamedTuple):
     token: int
     work: str
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of a release that leaves it."""
+        return {":token": self.token, ":work": self.work}
+
 
 class LaterSuccess(NamedTuple):
     """The success that a waiter may share: of the same work, with a higher token than it has seen.
@@ -33,3 +38,8 @@ class LaterSuccess(NamedTuple):
     def is_in(self, success: Success | None) -> bool:
         """Say whether it is the one that the row tells of."""
         return success is not None and success.token > self.since and success.work == self.work
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of the request that asks for it."""
+        return {":since": self.since, ":work": self.work}

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .._clock import milliseconds
-from .coalesce import NO_LATER_SUCCESS, LaterSuccess, Success
+from .besides import is_left_to_do, narrowed
+from .coalesce import LaterSuccess, Success
 from .operation import Value
-from .order import NEITHER_DONE_NOR_OLDER, Order, may_run
+from .order import Order
 from .record import LeaseRecord
 
 
@@ -56,10 +57,7 @@ class Acquire(NamedTuple):
 
     @property
     def condition(self) -> str:
-        if self.order is None and self.unless is None:
-            return self._is_free
-        more = "" if self.order is None else f" AND {NEITHER_DONE_NOR_OLDER}"
-        return f"({self._is_free}){more}" + (f" AND {NO_LATER_SUCCESS}" if self.unless else "")
+        return narrowed(self._is_free, self.order, self.unless)
 
     @property
     def _is_free(self) -> str:
@@ -77,11 +75,7 @@ class Acquire(NamedTuple):
     def allows(self, record: LeaseRecord | None) -> bool:
         if record is None:
             return True
-        return (
-            self._finds_free(record)
-            and (self.order is None or may_run(record, self.order))
-            and not (self.unless is not None and self.unless.is_in(record.success))
-        )
+        return self._finds_free(record) and is_left_to_do(record, self.order, self.unless)
 
     def _finds_free(self, record: LeaseRecord) -> bool:
         if record.expires_at is None:
@@ -147,9 +141,7 @@ class Acquire(NamedTuple):
             values[":ticket"] = self.ticket
         if self.order is not None:
             values[":order"] = self.order
-        if self.unless is not None:
-            values |= {":since": self.unless.since, ":work": self.unless.work}
-        return values
+        return values if self.unless is None else values | self.unless.values
 
     @property
     def in_use_until(self) -> int:
@@ -264,9 +256,7 @@ class Release(NamedTuple):
             values[":free_at"] = self.free_at
         if self.done is not None:
             values[":order"] = self.done
-        if self.success is not None:
-            values |= {":token": self.success.token, ":work": self.success.work}
-        return values
+        return values if self.success is None else values | self.success.values
 
     @property
     def in_use_until(self) -> int:

@@ -51,7 +51,8 @@ class Waiting:
         self._is_gone = False
         self._line_is_alive = False
         self._silent_since = self._run_since = self._began
-        self._first: tuple[float, int] | None = None
+        #: When it saw the first row, and the token in that: who has a higher one came later.
+        self.first: tuple[float, int] | None = None
 
     # What it sees.
 
@@ -64,7 +65,7 @@ class Waiting:
             self._run_since = now
         if record is not None:
             self._line_is_alive = previous is not None and record.served > previous.served
-            self._first = self._first or (now, record.token)
+            self.first = self.first or (now, record.token)
         self.record, self._is_gone = record, is_gone
 
     def note_ticket(self, record: LeaseRecord | None, *, is_given: bool) -> None:
@@ -75,11 +76,6 @@ class Waiting:
             self.ticket = record.tickets if is_given else None
             # Whoever has come since the refusal has not given up already.
             self._line_is_alive = before is not None and record.tickets > before.tickets + 1
-
-    @property
-    def since(self) -> int | None:
-        """The token of the first row that it has seen: who has a higher one came later."""
-        return None if self._first is None else self._first[1]
 
     # What it concludes.
 
@@ -162,9 +158,9 @@ class Waiting:
 
     def _pace(self) -> float:
         """Return how long one run and its hand-over took since this waiter came."""
-        if self._first is None or self.record is None or self.record.token <= self._first[1]:
+        if self.first is None or self.record is None or self.record.token <= self.first[1]:
             return 0.0
-        return (self._run_since - self._first[0]) / (self.record.token - self._first[1])
+        return (self._run_since - self.first[0]) / (self.record.token - self.first[1])
 
     def _usual_length(self) -> float | None:
         run = {} if self.record is None else self.record.last_run or {}
