@@ -66,6 +66,7 @@ def test_the_longest_names_of_a_function_leave_it_small(table: str, name: str) -
 def test_all_facts_together_have_a_limit(
     monkeypatch: pytest.MonkeyPatch, variable: str, fact: str
 ) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "reports")
     monkeypatch.setenv(variable, fact)
     facts = describe_holder(Context())
     total = sum(len(key.encode()) + len(value.encode()) for key, value in facts.items())

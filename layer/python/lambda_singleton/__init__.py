@@ -55,6 +55,7 @@ from ._errors import (
     LeaseLostError,
     LeasesDisabledWarning,
     LeaseStoreError,
+    NoLeaseError,
 )
 from ._events.event import LeaseEvent
 from ._events.observers import Observer, observe
@@ -86,6 +87,7 @@ __all__ = [
     "LeasesDisabledWarning",
     "Lock",
     "MemoryStore",
+    "NoLeaseError",
     "Observer",
     "Skipped",
     "current_lease",
