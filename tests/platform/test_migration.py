@@ -9,7 +9,7 @@ from types import ModuleType
 import boto3
 import pytest
 
-from lambda_singleton import MemoryStore
+from lambda_singleton import DynamoDBStore, MemoryStore
 from lambda_singleton.testing import FakeClock, FakeContext, hold, use_store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
@@ -47,6 +47,17 @@ def test_by_hand_a_killed_run_blocks_for_ever_and_here_it_does_not(tables: None)
             assert after.handler({}, context)["reason"] == "held"
             clock.advance(61)
             assert after.handler({}, context) == "written"
+
+
+def test_by_hand_and_a_lease_in_one_table_do_not_exclude_each_other(tables: None) -> None:
+    before, after = block("by_hand"), block("from_by_hand")
+    client = boto3.client("dynamodb", region_name="eu-central-1")
+    store = DynamoDBStore("locks", client=client)
+    before.table.delete_item(Key={"id": "report"})
+    with use_store(store):
+        before.table.put_item(Item={"id": "report"})  # the old code runs
+        assert after.handler({}, FakeContext()) == "written"
+        assert before.handler({}, None) == "skipped"  # though nobody runs
 
 
 def test_idempotency_skips_the_second_run_and_here_it_runs(tables: None) -> None:
