@@ -28,9 +28,11 @@ def application(wheel: Path, tmp_path: Path, engine: Engine, table: str) -> Shel
     folder, site = tmp_path / "application", tmp_path / "site"
     folder.mkdir()
     zipfile.ZipFile(wheel).extractall(site)
-    for name, text in BLOCK.findall((ROOT / "docs" / "testing.md").read_text()):
+    page = (ROOT / "docs" / "testing.md").read_text()
+    for name, text in BLOCK.findall(page):
         (folder / name).write_text(text)
-    (folder / "event.json").write_text('{"tenant": "north"}')
+    (event,) = re.findall(r"^echo '(.*)' > event\.json$", page, re.MULTILINE)
+    (folder / "event.json").write_text(event)
     variables = {
         **os.environ,
         **engine.environment,
