@@ -96,7 +96,7 @@ class World:
             holder = {"function": name.partition("#")[0], "request_id": owner}
             holder["acquired_at"] = moment
             holder["log_group"] = f"/aws/lambda/{holder['function']}"
-            holder["log_stream"] = f"2027/01/15/[$LATEST]{owner}{owner[::-1]}"
+            holder["log_stream"] = f"2027/01/15/[$LATEST]{owner}"
             holder["region"] = "eu-central-1"
             taking = Acquire(name, owner, holder, now, end, round(lasts * 1000), 1000)
             self.store.execute(taking, timeout=1)
@@ -121,8 +121,14 @@ def draw() -> None:
     console = terminal()
     RichRenderer(console).table([*watch.statuses.values()])
     save(console, "list")
-    console = terminal(132)
-    RichRenderer(console).facts("reindex", list(facts(watch.statuses["reindex"])))
+    wide = Console(width=1000, force_terminal=True, color_system="truecolor", file=StringIO())
+    with wide.capture() as told:
+        RichRenderer(wide).facts("reindex", list(facts(watch.statuses["reindex"])))
+    console = terminal()
+    for line in Text.from_ansi(told.get()).split():
+        # As a terminal does with a line that is longer than itself.
+        for start in range(0, len(line), console.width):
+            console.print(line[start : start + console.width])
     save(console, "show")
     for step in WATCHED:
         world.step(*step)
