@@ -132,6 +132,38 @@ class TestManyPages:
         assert table.get_item(Key={"id": "2026-11-22"})["Item"]["pages"] == 20
 
 
+class TestSearchIndex:
+    @pytest.fixture
+    def variables(self, variables: dict[str, str]) -> dict[str, str]:
+        documents = f"documents-{uuid.uuid4().hex[:8]}"
+        DynamoDBStore(documents).create_table()
+        more = {"DOCUMENTS_TABLE": documents, "WORK_SECONDS": "3", "LEASE_SECONDS": "3"}
+        return {**variables, **more, "WAIT_SECONDS": "40"}
+
+    @sample("search_index")
+    def test_events_during_one_run_need_one_more(
+        self, deployed: Function, variables: dict[str, str]
+    ) -> None:
+        table = boto3.resource("dynamodb").Table(variables["DOCUMENTS_TABLE"])
+        deployed.prewarm(7)
+        callers = []
+        for number in range(7):
+            table.update_item(
+                Key={"id": "documents"},
+                UpdateExpression="ADD titles :title",
+                ExpressionAttributeValues={":title": {f"document-{number}"}},
+            )
+            callers.append(deployed.start(event("search_index")))
+            while number == 0 and "started" not in "".join(deployed.logs):
+                time.sleep(0.01)
+        results = [caller.outcome().result for caller in callers]
+        ran = [result for result in results if result["status"] == "rebuilt"]
+        shared = [result for result in results if result["status"] == "coalesced"]
+        assert (len(ran), len(shared)) == (2, 5)
+        assert {result["lease"]["token"] for result in shared} == {ran[-1]["token"]}
+        assert table.get_item(Key={"id": "index"})["Item"]["documents"] == 7
+
+
 class TestLedger:
     @pytest.fixture
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
