@@ -64,7 +64,8 @@ def create_tables() -> dict[str, str]:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    return {"SINGLETON_TABLE": leases, "ACCOUNTS_TABLE": accounts}
+    data = dict.fromkeys(("ACCOUNTS_TABLE", "PAGES_TABLE", "DOCUMENTS_TABLE"), accounts)
+    return {"SINGLETON_TABLE": leases, **data}
 
 
 def play(console: Console, scene: Scene, variables: Mapping[str, str]) -> Scene:

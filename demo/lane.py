@@ -81,9 +81,19 @@ class Lane:
 
     @property
     def skipped(self) -> bool:
-        """Whether the handler did not run because the lease was held."""
+        """Whether the handler did not run because the lease was held, or its slot was done."""
+        return self.result.get("status") == "skipped"
+
+    @property
+    def shared(self) -> bool:
+        """Whether the handler did not run because a later run had succeeded."""
+        return self.result.get("status") == "coalesced"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the last invocation returned."""
         payload = self.outcome.payload
-        return isinstance(payload, dict) and payload.get("status") == "skipped"
+        return payload if isinstance(payload, dict) else {}
 
     @property
     def events(self) -> list[Event]:

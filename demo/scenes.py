@@ -1,4 +1,4 @@
-"""The five scenes. Each plays real invocations and returns its lanes for the timeline."""
+"""The eight scenes. Each plays real invocations and returns its lanes for the timeline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import boto3
 
 from local_lambda import Function
 
@@ -157,6 +159,64 @@ def paused_holder(scene: Scene, variables: Mapping[str, str]) -> None:
     scene.expect(successor.writes == [True], "the new one wrote")
 
 
+def one_slot(scene: Scene, variables: Mapping[str, str]) -> None:
+    """A slot whose first run dies, and which is delivered twice more."""
+    with (
+        sample("hourly_rollup", variables, work=60.0) as first,
+        sample("hourly_rollup", variables, work=1.0) as second,
+    ):
+        second.prewarm(1)
+        dies, again = scene.lane("dies"), scene.lane("again")
+        dies.start(first, event("hourly_rollup"))
+        dies.wait_until_started()
+        time.sleep(0.5)
+        dies.kill()
+        dies.finish()
+        again.retry_while_held(second, event("hourly_rollup"))
+        twice = scene.lane("and again")
+        twice.start(second, event("hourly_rollup"))
+        twice.finish()
+    scene.expect(again.outcome.error_type is None, "the slot of the dead one was done")
+    scene.expect(twice.result.get("reason") == "done", "and is not done once more")
+
+
+def many_pages(scene: Scene, variables: Mapping[str, str]) -> None:
+    """A job of twenty pages whose first run dies."""
+    with (
+        sample("many_pages", variables, work=5.0) as first,
+        sample("many_pages", variables, work=2.0) as second,
+    ):
+        second.prewarm(1)
+        dies, goes_on = scene.lane("dies"), scene.lane("goes on")
+        dies.start(first, event("many_pages"))
+        dies.wait_until_started()
+        time.sleep(2.0)
+        dies.kill()
+        dies.finish()
+        goes_on.retry_while_held(second, event("many_pages"))
+    table = boto3.client("dynamodb")
+    key: Any = {"id": {"S": event("many_pages")["job"]}}
+    counted = table.get_item(TableName=variables["PAGES_TABLE"], Key=key)["Item"]["pages"]["N"]
+    scene.expect(goes_on.outcome.error_type is None, "the second run finished the job")
+    scene.expect(counted == "20", f"{counted} of 20 pages were counted")
+
+
+def one_more_rebuild(scene: Scene, variables: Mapping[str, str]) -> None:
+    """Events arrive during a run: one more run covers them."""
+    with sample("search_index", variables, work=2.0) as index:
+        index.prewarm(6)
+        for number in range(1, 7):
+            lane = scene.lane(f"event {number}")
+            lane.start(index, event("search_index"))
+            if number == 1:
+                lane.wait_until_started()
+        for lane in scene.lanes:
+            lane.finish()
+    ran = sum(lane.run is not None for lane in scene.lanes)
+    shared = sum(lane.shared for lane in scene.lanes)
+    scene.expect((ran, shared) == (2, 4), f"{ran} ran, {shared} shared the second run")
+
+
 def all_scenes() -> list[Scene]:
     """Return the scenes in the order of the programme."""
     return [
@@ -185,5 +245,20 @@ def all_scenes() -> list[Scene]:
             "A holder is paused past its lease, and wakes up",
             "Its process is stopped; meanwhile another takes over and writes. Then it goes on.",
             paused_holder,
+        ),
+        Scene(
+            "A slot of a schedule is done once",
+            "Its first run dies; the next delivery does it, and the one after that finds it done.",
+            one_slot,
+        ),
+        Scene(
+            "A job goes on where it stopped",
+            "Twenty pages, each counted together with the progress. The first run dies.",
+            many_pages,
+        ),
+        Scene(
+            "Five events arrive while an index is rebuilt",
+            "None of them may rely on the run that is under way. They share the next one.",
+            one_more_rebuild,
         ),
     ]

@@ -58,7 +58,7 @@ def draw(console: Console, lanes: list[Lane]) -> None:
 def _bar(lane: Lane, lanes: list[Lane], column: Callable[[float], int], width: int) -> Text:
     cells: list[tuple[str, str]] = [("·", "dim")] * width
     for outcome in lane.tries:
-        if outcome.error_type == "LeaseHeldError" or lane.skipped:
+        if outcome.error_type == "LeaseHeldError" or lane.skipped or lane.shared:
             cells[column(outcome.ended)] = ("│", "blue")
     run = lane.run
     if run is not None:
@@ -91,8 +91,8 @@ def _died_at(lane: Lane) -> float | None:
 
 def _ending(lane: Lane) -> Text:
     text = Text("done", style="green")
-    if lane.skipped:
-        text = Text("skipped", style="blue")
+    if lane.skipped or lane.shared:
+        text = Text("skipped" if lane.skipped else "shared a run", style="blue")
     elif lane.outcome.error_type is not None:
         text = Text(lane.outcome.error_type, style="red")
     for accepted in lane.writes:
