@@ -95,10 +95,14 @@ class Options(NamedTuple):
             store = self.store()
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
-            order = None if self.order is None else self.order(event, context)
-            aim = Aim(order, self.work, self.rising)
+            aim = self._aim(event, context)
         tenure = Tenure(store, name, term, describe_holder(context), aim)
         return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
+
+    def _aim(self, event: Any, context: Any) -> Aim:
+        if self.order is not None:
+            return Aim(self.order(event, context), rising=self.rising)
+        return NOTHING_MORE if self.work is None else Aim(work=self.work)
 
     def held(self, event: Any, context: Any, error: LeaseHeldError) -> Any:
         """Do what `on_held` says; what is done, or superseded, is skipped in any case."""

@@ -79,8 +79,9 @@ class Aim(NamedTuple):
 
     def unless_done(self, asked: Acquire, first: First) -> Acquire:
         """Return the request, which a success that this run may share refuses."""
-        later = self._later_success(first)
-        return asked if later is None else asked._replace(unless=later)
+        if self.work is None:
+            return asked
+        return asked._replace(unless=self._later_success(first))
 
     def _later_success(self, first: First) -> LaterSuccess | None:
         return None if self.work is None or first is None else LaterSuccess(first[1], self.work)

@@ -149,11 +149,11 @@ def _progress(item: Mapping[str, Any]) -> Progress | None:
 
 
 def _success(item: Mapping[str, Any]) -> Success | None:
-    token = _number(item, "succeeded", _LAST_TOKEN)
-    if token is None:
+    if "succeeded" not in item:
         return None
+    token = _number(item, "succeeded", _LAST_TOKEN)
     work = item.get("succeeded_by", {}).get("S")
-    if not isinstance(work, str) or len(work) > LONGEST_WORK:
+    if token is None or not isinstance(work, str) or len(work) > LONGEST_WORK:
         raise ValueError("its success is not a token with a text of whose it is")
     return Success(token, work)
 
