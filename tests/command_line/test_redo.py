@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lambda_singleton import Lease, MemoryStore, singleton
+from lambda_singleton._decorator.coalesce import work_of
 from lambda_singleton.stores import Success
 from lambda_singleton_cli.__main__ import main
 
@@ -164,7 +165,7 @@ class TestShow:
         def handler(event: object, context: object) -> None: ...
 
         singleton("index", 30, on_held="coalesce", wait=5, store=memory)(handler)({}, None)
-        work = f"/{__name__}.{handler.__qualname__}"
+        work = work_of(handler)
         token = round(START * 1000) + 1
         assert shown("index")["succeeded"] == f"token {token}, {work}"
         told = for_machines(command, "index", capsys)

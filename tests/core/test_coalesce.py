@@ -334,12 +334,14 @@ class TestTheWork:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "search")
-        assert work_of(rebuild) == "search/tests.core.test_coalesce.rebuild"
-        assert work_of(Other.end) == "search/tests.core.test_coalesce.Other.end"
+        for function in (rebuild, Other.end):
+            monkeypatch.setattr(function, "__module__", "app")
+        assert work_of(rebuild) == "search/app.rebuild"
+        assert work_of(Other.end) == "search/app.Other.end"
 
     def test_a_long_name_has_a_short_form(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "f" * 140)
-        assert len(work_of(rebuild)) == 64
+        assert len(work_of(rebuild)) == 24
         assert work_of(rebuild) != work_of(Other.end)
 
 

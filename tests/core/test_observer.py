@@ -273,6 +273,17 @@ class TestMetrics:
         lengths = {one.name: one.values for one in seen if one.unit == "Milliseconds"}
         assert lengths == {"WaitTime": [2000], "AcquireLatency": [500], "HeldTime": [7000]}
 
+    def test_who_shares_a_run_has_not_acquired(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SINGLETON_METRICS_NAMESPACE", "Mine")
+        tell(LeaseEvent("coalesced", "a", 0.0, token=8, took=4.0))
+        measured = emf.parse(capsys.readouterr().out)
+        assert {metric.name: metric.values for metric in measured} == {
+            "Coalesced": [1],
+            "Acquired": [0],
+        }
+
     def test_a_late_start_is_no_error_of_the_store(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -265,6 +265,19 @@ class TestPlaces:
         assert items(write(lines))[0]["label"][1] == "…1042"
 
 
+def test_who_shares_a_run_is_shown_as_waiting_for_it() -> None:
+    lines = [
+        acquired(0),
+        outside("waiting", 1, "r"),
+        outside("coalesced", 5, "r", took=4.0, token=8),
+    ]
+    (attempt,) = timeline_of(lines).attempts
+    assert (attempt.start, attempt.end, attempt.outcome) == (T + 1, T + 5, "coalesced")
+    (shown,) = [item for item in items(write(lines)) if item["beside"]]
+    assert (shown["kind"], shown["title"]) == ("waited", "Waited, shared another run")
+    assert shown["facts"]["Shared"] == "the run with token 8"
+
+
 def test_a_refused_write_is_on_its_holders_row() -> None:
     lines = [acquired(0, until=100), acquired(1, "b"), line("write_refused", 3, "b", token=1)]
     (mark,) = (item for item in items(write(lines)) if item["kind"] == "refused")

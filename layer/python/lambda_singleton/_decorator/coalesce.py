@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .._errors import LeaseConfigError
-from .._protocol.coalesce import LONGEST_WORK
+
+#: A longer name is written as a digest of that length, in characters: a row stays within 1 KB.
+LONGEST_NAME = 24
 
 
 def refuse_misuse(*, once: bool, order: object, wait: float) -> None:
@@ -30,6 +32,8 @@ def refuse_misuse(*, once: bool, order: object, wait: float) -> None:
 def work_of(function: Callable[..., Any]) -> str:
     """Return the name of what the handler does: of its Lambda function, module and definition.
 
+    A long one is written as a digest.
+
     Raises `LeaseConfigError` for a handler without a name, which another one could have as well.
     """
     name = getattr(function, "__qualname__", "")
@@ -39,8 +43,8 @@ def work_of(function: Callable[..., Any]) -> str:
             " run of the same name has succeeded"
         )
     work = f"{os.environ.get('AWS_LAMBDA_FUNCTION_NAME', '')}/{function.__module__}.{name}"
-    if len(work) <= LONGEST_WORK:
+    if len(work) <= LONGEST_NAME:
         return work
     from hashlib import sha256
 
-    return sha256(work.encode(errors="surrogatepass")).hexdigest()
+    return sha256(work.encode(errors="surrogatepass")).hexdigest()[:LONGEST_NAME]

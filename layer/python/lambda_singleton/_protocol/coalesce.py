@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-#: The longest name of a handler's work, in characters: most rows stay within 1 KB.
+#: What is read of the name of a work, in characters.
 LONGEST_WORK = 128
 
 #: What a waiter's Acquire asks for besides: otherwise it may return without a run of its own.
