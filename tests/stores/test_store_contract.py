@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import uuid
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from lambda_singleton.stores import (
     Advance,
     Checkpoint,
     ForceRelease,
+    LaterSuccess,
     Operation,
     Redo,
     Release,
     Renew,
     Reply,
+    Success,
     TakeTicket,
 )
 from lambda_singleton_testkit import CASES, StoreContract
@@ -176,6 +179,28 @@ def test_a_rows_retention_counts_from_its_end(name: str) -> None:
 
 def test_a_row_without_an_end_is_not_renewed(name: str) -> None:
     assert not renew(name, "a", until=40).allows(LeaseRecord(name, 7, owner="a"))
+
+
+def test_the_expression_and_the_python_share_the_same_successes(dynamodb: DynamoDBStore) -> None:
+    works = ("/rebuild", "/other")
+    successes = [None, *(Success(token, work) for token in range(3) for work in works)]
+    waiters = [LaterSuccess(since, work) for since in range(3) for work in works]
+    shared = 0
+    for success, unless in itertools.product(successes, waiters):
+        name = f"shared-{uuid.uuid4().hex}"
+        memory = MemoryStore()
+        operations = (
+            acquire(name, "a"),
+            release(name, "a", at=1)._replace(success=success),
+            acquire(name, "b", now=2)._replace(unless=unless),
+        )
+        for operation in operations:
+            expected = memory.execute(operation, timeout=2).applied
+            assert dynamodb.execute(operation, timeout=2).applied is expected, (success, unless)
+        assert dynamodb.get(name) == memory.get(name)
+        shared += not expected
+    # Of the same work, and later: 1 after 0, 2 after 0 and 1.
+    assert shared == 2 * 3
 
 
 moments = st.integers(0, 6).map(lambda step: step * 0.5)

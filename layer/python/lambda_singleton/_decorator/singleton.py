@@ -159,7 +159,8 @@ def singleton(
         order: What rises with the events of one lease: a JMESPath expression over the event, or a
             callable `(event, context)`, that gives a whole number or a time with its offset. An
             event is skipped if one of the same order or a later one has succeeded ("done"), or a
-            later one has begun ("superseded"). With `min_hold` it rests only after a success.
+            later one has begun ("superseded"). With `min_hold` it rests only after a success. Its
+            runs have no checkpoints.
         wait: Seconds to wait for a held lease. 0 is one attempt. Never waits into the deadline.
         on_held: "raise": `LeaseHeldError`. "skip": the handler does not run, and the result is a
             `Skipped`. "coalesce": as soon as a run of this handler that began after this call has

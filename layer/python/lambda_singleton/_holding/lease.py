@@ -95,8 +95,9 @@ class Lease:
         of the invocation left, `LeaseDeadlineError` is raised after it is written: let it out, and
         a retry goes on from there.
 
-        Raises `LeaseLostError` if the lease is not held any more: then nothing was written; and
-        boto3's `TransactionCanceledException` if a condition of an effect has failed.
+        Raises `LeaseConfigError` in a run with `order`; `LeaseLostError` if the lease is not held
+        any more: then nothing was written; and boto3's `TransactionCanceledException` if a
+        condition of an effect has failed.
         """
         # Of a generator nothing would be left for a second try.
         from .checkpoint import checkpoint
