@@ -257,6 +257,27 @@ def test_tenants_and_the_ledger_run(application: Application) -> None:
     assert (failed, result["balance"], result["saved"]) == (False, 3, True)
 
 
+def test_jobs_that_have_to_happen_do(application: Application) -> None:
+    slot = {"time": "2026-11-22T02:00:00Z"}
+    result, failed = application.invoke("HourlyRollupName", slot)
+    assert (failed, result["status"]) == (False, "added up")
+    result, failed = application.invoke("HourlyRollupName", slot)
+    assert (failed, result["status"], result["reason"]) == (False, "skipped", "done")
+
+    job = {"job": "2026-11-22", "pages": 5}
+    result, failed = application.invoke("ManyPagesName", job)
+    assert (failed, result["status"], result["pages"]) == (False, "read", 5)
+    table = application.outputs["AccountsTableName"]
+    counted = application.dynamodb.get_item(TableName=table, Key={"id": {"S": "2026-11-22"}})
+    assert counted["Item"]["pages"] == {"N": "5"}
+
+    result, failed = application.invoke("SearchIndexName", {"detail": {"title": "manual"}})
+    assert (failed, result["status"]) == (False, "rebuilt")
+    row = application.row("search-index")
+    assert row["succeeded"] == row["token"]
+    assert row["succeeded_by"]["S"]
+
+
 def test_the_state_machines_exclude_each_other_and_everybody_else(
     application: Application,
 ) -> None:
