@@ -126,7 +126,9 @@ def order_without_begun(self: Acquire, record: LeaseRecord | None) -> bool:
 
 @_replaces(Tenure, "release_at")
 def failure_is_recorded(self: Tenure, sent: Instant, outcome: str) -> Release:
-    return _release_at(self, sent, outcome)._replace(done=self.aim.order)
+    release = _release_at(self, sent, outcome)
+    assert isinstance(release, Release)
+    return release._replace(done=self.aim.order)
 
 
 @_replaces(Checkpoint, "allows")

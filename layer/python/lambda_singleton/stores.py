@@ -25,6 +25,7 @@ from ._clock import Clock
 from ._protocol.coalesce import LaterSuccess, Success
 from ._protocol.operation import Operation
 from ._protocol.operations import Acquire, ForceRelease, Release, Renew, TakeTicket
+from ._protocol.parking import Claim, Park
 from ._protocol.progress import Advance, Checkpoint
 from ._protocol.record import LeaseRecord, Progress
 from ._protocol.redo import Redo
@@ -35,12 +36,14 @@ __all__ = [
     "Acquire",
     "Advance",
     "Checkpoint",
+    "Claim",
     "Clock",
     "ForceRelease",
     "LaterSuccess",
     "LeaseRecord",
     "LeaseStore",
     "Operation",
+    "Park",
     "Progress",
     "Redo",
     "Release",

@@ -1,4 +1,4 @@
-"""Durable functions: refused, since a lease cannot last through their waits.
+"""Durable functions: refused without `park=`, since a lease cannot last through their waits.
 
 AWS runs a durable handler from its start again after each wait. Its first run would give the lease
 back as it suspends; the next one would find its own minimum hold, be skipped, and end the execution
@@ -16,7 +16,8 @@ _SDK = "aws_durable_execution_sdk_python"
 
 _INSTEAD = (
     "a durable function runs from its start again after each of its waits, and a lease does not"
-    " last through them: remove @singleton, and take the lease inside a step:"
+    " last through them by itself: write @singleton(..., park=3600) below @durable_execution, or"
+    " remove @singleton, and take the lease inside a step:"
     ' `with Lock("name", 60):` in the function that you give to context.step()'
 )
 
@@ -26,7 +27,7 @@ def refuse_durable(event: Any, context: Any) -> None:
 
     It is known by names, without the SDK: whoever has none pays for two comparisons.
     """
-    if _is_durable_context(context) or _is_durable_event(event):
+    if is_durable_context(context) or _is_durable_event(event):
         raise LeaseConfigError(_INSTEAD)
 
 
@@ -41,7 +42,8 @@ def refuse_durable_handler(handler: Callable[..., Any]) -> None:
         layer = getattr(layer, "__wrapped__", None)
 
 
-def _is_durable_context(context: Any) -> bool:
+def is_durable_context(context: Any) -> bool:
+    """Say whether that is the SDK's context, or one around it."""
     kind = type(context)
     if kind.__module__.startswith(_SDK):
         return True

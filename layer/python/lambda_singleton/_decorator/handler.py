@@ -75,6 +75,15 @@ class Handler(NamedTuple):
         context = given[1] if len(given) > 1 else kwargs.get("context")
         return event, context
 
+    def with_context(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], context: Any
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of a call with this context in place of the one that it has."""
+        place = 2 if self.is_method else 1
+        if len(args) > place:
+            return (*args[:place], context, *args[place + 1 :]), kwargs
+        return args, kwargs | {"context": context}
+
     def with_lease(self, kwargs: dict[str, Any], lease: Lease) -> dict[str, Any]:
         """Return the keyword arguments, with the lease if it is asked for."""
         return kwargs | {"lease": lease} if self.takes_lease else kwargs

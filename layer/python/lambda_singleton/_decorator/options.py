@@ -71,6 +71,7 @@ class Options(NamedTuple):
     order: Callable[[Any, Any], Order] | None = None
     rising: bool = False
     work: str | None = None
+    park: float | None = None
 
     def of(self, function: Callable[..., Any]) -> "Options":
         """Return what it means for that handler."""
@@ -85,7 +86,8 @@ class Options(NamedTuple):
 
         To be called by what calls the handler.
         """
-        refuse_durable(event, context)
+        if self.park is None:
+            refuse_durable(event, context)
         if self.on_held == "skip":
             refuse_kept_skip(sys._getframe(2))
         if is_disabled():
@@ -96,7 +98,13 @@ class Options(NamedTuple):
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
             aim = self._aim(event, context)
-        tenure = Tenure(store, name, term, describe_holder(context), aim)
+        holder = describe_holder(context)
+        if self.park is None or is_disabled():
+            tenure = Tenure(store, name, term, holder, aim)
+        else:
+            from .parking import attempt_of
+
+            tenure = attempt_of(context, store, name, term=term, holder=holder, park=self.park)
         return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 
     def _aim(self, event: Any, context: Any) -> Aim:

@@ -127,6 +127,17 @@ def singleton(
     min_hold: float | timedelta = 0,
     store: LeaseStore | None = None,
 ) -> GuardOr[X]: ...
+@overload
+def singleton(
+    name: str,
+    duration: float | timedelta | None = None,
+    *,
+    park: float | timedelta,
+    key: Key | None = None,
+    wait: float | timedelta = 0,
+    on_lost: OnLost = "interrupt",
+    store: LeaseStore | None = None,
+) -> Guard: ...
 def singleton(
     name: str,
     duration: float | timedelta | None = None,
@@ -138,6 +149,7 @@ def singleton(
     on_held: Literal["raise", "skip", "coalesce"] | OnHeld[Any] = "raise",
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
+    park: float | timedelta | None = None,
     store: LeaseStore | None = None,
 ) -> Any:
     """Let at most one handler of this name run at a time.
@@ -173,6 +185,9 @@ def singleton(
             thread, then as "report".
         min_hold: Seconds from the start during which nobody may run it again, even after it has
             ended: for duplicate deliveries of a schedule.
+        park: For a durable function, below `@durable_execution`: it keeps the lease over its waits,
+            until it ends in whatever way. Seconds for which others find it held after the moment
+            at which the execution was to go on, or has died: then it has lost it.
         store: Where leases live; by default one `DynamoDBStore()` for the process.
 
     Raises:
@@ -189,6 +204,10 @@ def singleton(
             f'on_held must be "raise", "skip", "coalesce" or a callable, not {on_held!r}'
         )
     _refuse_misuse(once=once, order=order, key=key, on_held=on_held, min_hold=min_hold)
+    if park is not None:
+        from .parking import refuse_with_park
+
+        refuse_with_park(once=once, order=order, on_held=on_held, min_hold=min_hold)
     options = Options(
         name=name,
         full_name=naming(name, key),
@@ -200,12 +219,13 @@ def singleton(
         store=store_or_default(store),
         order=_order(name, once=once, order=order),
         rising=order is not None,
+        park=None if park is None else seconds(park, "park", least=SHORTEST),
     )
     if on_held == "coalesce":
         from .coalesce import refuse_misuse
 
         refuse_misuse(once=once, order=order, wait=options.wait)
-    return functools.partial(_decorate, options)
+    return functools.partial(_decorate if park is None else _decorate_durable, options)
 
 
 def _refuse_misuse(
@@ -239,6 +259,14 @@ def _order(name: str, *, once: bool, order: Key | None) -> Callable[[Any, Any], 
     from .order import ordering
 
     return ordering(name, order)
+
+
+def _decorate_durable(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:
+    from .parking import guard
+
+    refuse_durable_handler(function)
+    prepare_in_init(options.store, options.duration)
+    return guard(options.hold, Handler.of(function), function)
 
 
 def _decorate(options: Options, function: Callable[..., Any]) -> Callable[..., Any]:

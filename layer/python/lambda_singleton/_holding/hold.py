@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from types import FrameType, TracebackType
@@ -115,6 +115,8 @@ class Hold:
         self._on_lost = on_lost
         #: How the run has gone, as far as its result tells.
         self.outcome = "succeeded"
+        #: What makes the interruption of the thread that enters the block.
+        self.interruption_of = interruption_of_this_thread
         self._interruption: Interruption | None = None
         self._watch: Watch | None = None
         self._thread = threading.get_ident()
@@ -167,7 +169,7 @@ class Hold:
         """Begin the block, which `frame` runs."""
         try:
             facts = self.tenure.name, self.tenure.owner
-            self._begin(lambda: interruption_of_this_thread(*facts, frame))
+            self._begin(lambda: self.interruption_of(*facts, frame))
         except BaseException as error:
             self._leave(error)
             raise
@@ -301,6 +303,15 @@ class Hold:
             give_back(tenure, "failed")
 
         return clean_up
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Let `current_lease()` return its lease in a thread that works for it, too."""
+        token = _current.set(weakref.ref(self))
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
     @property
     def is_of_this_code(self) -> bool:

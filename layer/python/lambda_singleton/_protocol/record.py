@@ -20,7 +20,7 @@ HOLDER_FACTS = (
     "paused_by",
     "acquired_at",
 )
-RUN_FACTS = ("started", "ended", "outcome")
+RUN_FACTS = ("started", "ended", "outcome", "attempt")
 
 #: What is read of one such fact, in signs: AWS's own limit for the longest, a log group's name.
 LONGEST_FACT = 512
