@@ -17,9 +17,11 @@ from lambda_singleton.stores import (
     Acquire,
     Advance,
     Checkpoint,
+    Claim,
     ForceRelease,
     LaterSuccess,
     Operation,
+    Park,
     Redo,
     Release,
     Renew,
@@ -100,6 +102,8 @@ class TestTheKit:
             Redo,
             Checkpoint,
             Advance,
+            Claim,
+            Park,
         }
 
     def test_a_store_that_refuses_nothing_fails(self) -> None:

@@ -11,9 +11,11 @@ from lambda_singleton.stores import (
     Acquire,
     Advance,
     Checkpoint,
+    Claim,
     ForceRelease,
     LaterSuccess,
     LeaseRecord,
+    Park,
     Progress,
     Redo,
     Release,
@@ -22,7 +24,18 @@ from lambda_singleton.stores import (
     TakeTicket,
 )
 
-AnyOperation = Acquire | Renew | Release | TakeTicket | ForceRelease | Redo | Checkpoint | Advance
+AnyOperation = (
+    Acquire
+    | Renew
+    | Release
+    | TakeTicket
+    | ForceRelease
+    | Redo
+    | Checkpoint
+    | Advance
+    | Claim
+    | Park
+)
 
 NAME = "job"
 #: When the stories begin, in epoch seconds.
@@ -133,6 +146,39 @@ def advance(owner: str, token: int, seq: int) -> Advance:
     return Advance(NAME, owner, ms(9), Progress(f'"page {seq}"', token, seq))
 
 
+#: The beginning of the ids that the attempts of one durable execution have, and three of these.
+EXECUTION, OTHER = f"{'e' * 32}/", f"{'f' * 32}/"
+ONE, TWO, THREE = (f"{EXECUTION}{START * 1000 + at:013d}/{at}" for at in (100, 5000, 9000))
+
+
+def claim(
+    owner: str, at: float, *, is_replay: bool = False, seen: LeaseRecord | None = None
+) -> Claim:
+    """Return a claim by an attempt: its lease lasts for 30 s, of which 20 s are for the silent."""
+    return Claim(
+        NAME,
+        owner,
+        holder={"request_id": f"request-{owner}"},
+        now=ms(at),
+        expires_at=ms(at + 30),
+        duration=30_000,
+        clock_skew=1000,
+        execution=owner[:33],
+        is_replay=is_replay,
+        seen=seen,
+    )
+
+
+def park(owner: str, at: float, until: float) -> Park:
+    """Return what keeps the lease of an attempt that is suspended."""
+    return Park(NAME, owner, now=ms(at), expires_at=ms(until))
+
+
+def ended(attempt: str, at: float) -> Release:
+    """Return the release of an attempt whose execution has ended."""
+    return release(attempt, at)._replace(last_run={**SUCCEEDED, "attempt": attempt})
+
+
 def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
     """Return the row of a lease of 30 s that `owner` holds."""
     row = LeaseRecord(
@@ -237,6 +283,25 @@ def taken_again_ahead(owner: str, at: float) -> Situation:
     row = held_by(owner, AHEAD + 2, until=at + 30)
     return Situation((*FREED_AHEAD.operations, acquire(owner, at)), row)
 
+
+# An attempt of a durable execution: at work, suspended, and ended.
+CLAIMED = Situation((claim(ONE, 0.1),), held_by(ONE, FIRST + 100, until=30.1))
+PARKED_AT = f"{ONE.rpartition('/')[0]}/parked"
+PARKED = CLAIMED.then(
+    park(ONE, 2, 62), owner=PARKED_AT, expires_at=START + 62, duration=60, taken_from=ONE
+)
+ENDED = CLAIMED.then(
+    ended(ONE, 2), owner=None, expires_at=None, last_run={**SUCCEEDED, "attempt": ONE}
+)
+# Its second attempt goes on; somebody else has come once it had given it back.
+GONE_ON = PARKED.then(
+    claim(TWO, 5, is_replay=True),
+    **held_by(TWO, FIRST + 101, until=35, taken_from=PARKED_AT)._asdict(),
+)
+STRANGER = ENDED.then(
+    acquire("b", 3),
+    **held_by("b", FIRST + 101, until=33, last_run={**SUCCEEDED, "attempt": ONE})._asdict(),
+)
 
 CASES = (
     # Acquire.
@@ -618,6 +683,128 @@ CASES = (
     ),
     Case("nobody else advances", CONTINUED, advance("a", FIRST, 3), None),
     Case("an unknown lease does not advance", NO_ROW, advance("a", FIRST, 1), None),
+    # Claim.
+    Case("a first attempt takes a free lease", NO_ROW, claim(ONE, 0.1), CLAIMED.row),
+    Case("a first attempt is refused while a stranger holds it", HELD, claim(ONE, 1), None),
+    Case(
+        "a first attempt takes over a dead stranger's lease",
+        HELD,
+        claim(TWO, 31),
+        held_by(TWO, FIRST + 1, until=61, taken_from="a"),
+    ),
+    Case(
+        "a first attempt takes over from a stranger that was seen for a whole lease",
+        HELD_AHEAD,
+        claim(TWO, 60, seen=HELD_AHEAD.row),
+        held_by(TWO, AHEAD + 1, until=90, taken_from="a"),
+    ),
+    Case(
+        "a replay goes on under a parked lease", PARKED, claim(TWO, 5, is_replay=True), GONE_ON.row
+    ),
+    Case(
+        "a replay goes on under a parked lease after its end",
+        PARKED,
+        claim(TWO, 999, is_replay=True),
+        held_by(TWO, FIRST + 101, until=1029, taken_from=PARKED_AT),
+    ),
+    Case(
+        "a replay goes on after an attempt that has died",
+        CLAIMED,
+        claim(TWO, 5, is_replay=True),
+        held_by(TWO, FIRST + 101, until=35, taken_from=ONE),
+    ),
+    Case(
+        "a first attempt is repeated after one that has died",
+        CLAIMED,
+        claim(TWO, 5),
+        held_by(TWO, FIRST + 101, until=35, taken_from=ONE),
+    ),
+    Case("a replay does not take what is free", FREE, claim(TWO, 6, is_replay=True), None),
+    Case("a replay does not take an unknown lease", NO_ROW, claim(TWO, 6, is_replay=True), None),
+    Case(
+        "a replay does not take a forcibly released lease",
+        FORCED,
+        claim(TWO, 6, is_replay=True),
+        None,
+    ),
+    Case(
+        "a replay does not take a dead stranger's lease", HELD, claim(TWO, 99, is_replay=True), None
+    ),
+    Case(
+        "a replay does not go on after a stranger that has come in between",
+        STRANGER,
+        claim(TWO, 99, is_replay=True),
+        None,
+    ),
+    Case(
+        "a replay goes on after an attempt whose answer was lost",
+        ENDED,
+        claim(TWO, 5, is_replay=True),
+        held_by(TWO, FIRST + 101, until=35, last_run={**SUCCEEDED, "attempt": ONE}),
+    ),
+    Case(
+        "another execution's replay does not take what was given back",
+        ENDED,
+        claim(f"{OTHER}{TWO[33:]}", 5, is_replay=True),
+        None,
+    ),
+    Case("a stranger is refused while it is parked", PARKED, acquire("b", 61), None),
+    Case(
+        "a stranger takes a parked lease over after its end",
+        PARKED,
+        acquire("b", 63),
+        held_by("b", FIRST + 101, until=93, taken_from=PARKED_AT),
+    ),
+    Case(
+        "another execution is refused while it is parked",
+        PARKED,
+        claim(f"{OTHER}{TWO[33:]}", 5),
+        None,
+    ),
+    Case("a late claim does not take it from a later attempt", GONE_ON, claim(ONE, 0.1), None),
+    Case(
+        "a late claim of a replay does not take it from a later attempt",
+        GONE_ON,
+        claim(ONE, 0.1, is_replay=True),
+        None,
+    ),
+    Case("a late claim does not end its own parking", PARKED, claim(ONE, 0.1), None),
+    Case(
+        "a later claim of the same attempt does not end its parking", PARKED, claim(ONE, 50), None
+    ),
+    Case("a late claim does not bring back what has ended", ENDED, claim(ONE, 0.1), None),
+    Case(
+        "a late claim of a replay does not bring back what has ended",
+        ENDED,
+        claim(ONE, 0.1, is_replay=True),
+        None,
+    ),
+    Case(
+        "an attempt that asks the same again is recognised",
+        CLAIMED,
+        claim(ONE, 0.1),
+        held_by(ONE, FIRST + 101, until=30.1),
+    ),
+    Case(
+        "a late claim does not shorten its own renewed lease",
+        CLAIMED.then(renew(ONE, 40), expires_at=START + 40),
+        claim(ONE, 0.1),
+        None,
+    ),
+    # Park.
+    Case("an attempt parks its lease", CLAIMED, park(ONE, 2, 62), PARKED.row),
+    Case(
+        "parking may bring the end down",
+        CLAIMED,
+        park(ONE, 2, 12),
+        CLAIMED.row and CLAIMED.row._replace(owner=PARKED_AT, expires_at=START + 12, duration=10),
+    ),
+    Case("a repeated parking is refused", PARKED, park(ONE, 2, 62), None),
+    Case("nobody else parks it", CLAIMED, park(TWO, 2, 62), None),
+    Case("an earlier attempt does not park it", GONE_ON, park(ONE, 2, 62), None),
+    Case("a lease that has ended is not parked", ENDED, park(ONE, 2, 62), None),
+    Case("a late renewal does not change a parked lease", PARKED, renew(ONE, 99), None),
+    Case("a late release does not free a parked lease", PARKED, ended(ONE, 3), None),
     # TakeTicket.
     Case(
         "a ticket is given while it is held",
