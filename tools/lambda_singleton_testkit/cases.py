@@ -284,6 +284,8 @@ def taken_again_ahead(owner: str, at: float) -> Situation:
     return Situation((*FREED_AHEAD.operations, acquire(owner, at)), row)
 
 
+# What says when it was acquired: 40 s after the start.
+SINCE = {"acquired_at": "2027-01-15T08:00:40.000Z"}
 # An attempt of a durable execution: at work, suspended, and ended.
 CLAIMED = Situation((claim(ONE, 0.1),), held_by(ONE, FIRST + 100, until=30.1))
 PARKED_AT = f"{ONE.rpartition('/')[0]}/parked"
@@ -790,6 +792,24 @@ CASES = (
         CLAIMED.then(renew(ONE, 40), expires_at=START + 40),
         claim(ONE, 0.1),
         None,
+    ),
+    Case(
+        "a late claim does not take it after somebody who has come since",
+        HELD.then(
+            acquire("b", 40)._replace(holder=SINCE),
+            **held_by("b", FIRST + 1, until=70, holder=SINCE, taken_from="a")._asdict(),
+        ).then(release("b", 41), owner=None, expires_at=None, last_run=SUCCEEDED),
+        claim(ONE, 38.9),
+        None,
+    ),
+    Case(
+        "a claim takes it after somebody whose clock was ahead by the clock skew",
+        HELD.then(
+            acquire("b", 40)._replace(holder=SINCE),
+            **held_by("b", FIRST + 1, until=70, holder=SINCE, taken_from="a")._asdict(),
+        ).then(release("b", 41), owner=None, expires_at=None, last_run=SUCCEEDED),
+        claim(ONE, 39),
+        held_by(ONE, FIRST + 2, until=69, last_run=SUCCEEDED),
     ),
     # Park.
     Case("an attempt parks its lease", CLAIMED, park(ONE, 2, 62), PARKED.row),

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from lambda_singleton._clock import epoch
+from lambda_singleton._protocol.parking import is_parked
 from lambda_singleton._protocol.store import LeaseStore
 
 from ..renderer import renderer
@@ -36,6 +37,9 @@ def facts(status: Status) -> Iterator[Fact]:
     record, state = status.record, status.state
     yield Fact("state", f"{state}: {state.meaning}", state)
     yield from holder(status)
+    if is_parked(record.owner):
+        who = terminal_text(status.holder.get("execution", "unknown"))
+        yield Fact("parked", f"its durable execution is suspended, and goes on with it: {who}")
     if status.since is not None:
         yield Fact("since", _moment(status.since, status.now))
     if status.until is not None:

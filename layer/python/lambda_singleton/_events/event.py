@@ -37,7 +37,8 @@ class LeaseEvent(NamedTuple):
     - "renewed": until `until`.
     - "renewal_failed": because of `error`. It is tried again while the lease lasts.
     - "lost": `reason` is "stolen" or "expired".
-    - "released": after it was `held`, with the run's `outcome`; it `took` that long.
+    - "released": after it was `held`, with the run's `outcome`; it `took` that long. "parked": a
+      durable execution is suspended, or tried again, and keeps it.
     - "release_failed": because of `error`. The lease ends by itself.
     - "unrecorded": the run has succeeded, and the store has not confirmed that this is recorded:
       it will perhaps be done once more.

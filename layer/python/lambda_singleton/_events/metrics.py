@@ -72,7 +72,8 @@ def _measured(event: LeaseEvent) -> Iterator[tuple[str, str, float]]:
     # Zeros as well: of a period with skips only, the maximum of `Acquired` is 0.
     if event.kind in ("skipped", "coalesced"):
         yield "Acquired", "Count", 0
-    if event.kind == "released":
+    # What is parked has neither succeeded nor failed yet.
+    if event.kind == "released" and event.outcome != "parked":
         yield "Succeeded", "Count", float(event.outcome == "succeeded")
     if event.taken_from:
         yield "TakeOvers", "Count", 1

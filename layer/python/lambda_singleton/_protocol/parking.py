@@ -13,7 +13,7 @@ for nobody who works.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .._clock import milliseconds
+from .._clock import milliseconds, utc
 from .operation import Value
 from .operations import Acquire
 from .record import LeaseRecord
@@ -49,6 +49,9 @@ class Claim(NamedTuple):
     A first attempt may also take what anybody may take. A replay may not: somebody else may have
     been at work between its two halves. What it finds free must be what an earlier attempt of its
     own has given back, whose answer was lost on its way.
+
+    A first claim that is late must not take the lease after somebody who has come since it was
+    sent: a replay would believe that its execution has had it all the time.
     """
 
     name: str
@@ -77,7 +80,9 @@ class Claim(NamedTuple):
             )
         return (
             f"{mine} OR (({self._acquire.condition})"
-            " AND (attribute_not_exists(#last_run.#attempt) OR #last_run.#attempt <> :owner))"
+            " AND (attribute_not_exists(#last_run.#attempt) OR #last_run.#attempt <> :owner)"
+            " AND (attribute_not_exists(#holder.#acquired_at)"
+            " OR #holder.#acquired_at <= :latest))"
         )
 
     def allows(self, record: LeaseRecord | None) -> bool:
@@ -87,9 +92,15 @@ class Claim(NamedTuple):
                 record.expires_at is not None and milliseconds(record.expires_at) <= self.expires_at
             )
         if not self.is_replay:
-            return self._acquire.allows(record) and last != self.owner
+            since = "" if record is None else (record.holder or {}).get("acquired_at", "")
+            return self._acquire.allows(record) and last != self.owner and since <= self._latest
         is_free = record is not None and record.owner is None
         return is_free and last is not None and self._is_ours(last) and last != self.owner
+
+    @property
+    def _latest(self) -> str:
+        # The latest moment that another clock may have shown when this was sent.
+        return utc((self.now + self.clock_skew) / 1000)
 
     def _is_ours(self, owner: str) -> bool:
         return self.execution <= owner <= self.owner
@@ -117,7 +128,7 @@ class Claim(NamedTuple):
 
     @property
     def values(self) -> dict[str, Value]:
-        return {**self._acquire.values, ":execution": self.execution}
+        return {**self._acquire.values, ":execution": self.execution, ":latest": self._latest}
 
     @property
     def in_use_until(self) -> int:
