@@ -88,7 +88,7 @@ def removal(test: str, fails: str, *edits: tuple[str, str, str]) -> Removal:
 
 
 PROTOCOL, TERM = "_protocol/operations.py", "_protocol/term.py"
-PROGRESS = "_protocol/progress.py"
+PROGRESS, PARKING = "_protocol/progress.py", "_protocol/parking.py"
 
 
 def halves(
@@ -112,6 +112,8 @@ def halves(
     )
 
 
+ATTEMPT, PARK = "_holding/attempt.py", "_decorator/parking.py"
+BRANCHES, DURABLE = "_decorator/branches.py", "platform/test_durable_lease.py"
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 ORDERS, COALESCE = "_protocol/order.py", "_protocol/coalesce.py"
@@ -1224,6 +1226,173 @@ RULES = (
             "core/test_coalesce.py::TestTheWaiter::test_shares_a_run_that_began_after_it_came",
             "no ticket",
             (ACQUIRE, "if tenure.aim.work is not None:", "if False:"),
+        ),
+    ),
+    # Over a durable function's waits.
+    rule(
+        "A replay takes nothing that is merely free.",
+        *halves(
+            "test_a_replay_does_not_take_what_is_free",
+            "applied is True",
+            module=PARKING,
+            expression=("        if self.is_replay:", "        if False:"),
+            python=("        if not self.is_replay:", "        if True:"),
+        ),
+        model=Constant("ReplayNeedsContinuity", breaks="NothingBetween", module="Parking"),
+    ),
+    rule(
+        "A replay goes on after an attempt whose last answer was lost.",
+        *halves(
+            "test_a_replay_goes_on_after_an_attempt_whose_answer_was_lost",
+            "applied is False",
+            module=PARKING,
+            expression=(
+                "#last_run.#attempt BETWEEN :execution AND :owner",
+                "#last_run.#attempt BETWEEN :owner AND :owner",
+            ),
+            python=("and self._is_ours(last) and last != self.owner", "and False"),
+        ),
+        removal(
+            f"{DURABLE}::TestSomebodyElse::test_a_last_answer_that_is_lost_is_given_again",
+            "InvocationStatus.FAILED",
+            (ATTEMPT, '"attempt": self.owner}', "}"),
+        ),
+    ),
+    rule(
+        "A late claim does not take the lease from a later attempt.",
+        *halves(
+            "test_a_late_claim_does_not_take_it_from_a_later_attempt",
+            "applied is True",
+            module=PARKING,
+            expression=(
+                '"(#owner BETWEEN :execution AND :owner"',
+                '"(begins_with(#owner, :execution)"',
+            ),
+            python=(
+                "return self.execution <= owner <= self.owner",
+                "return owner.startswith(self.execution)",
+            ),
+        ),
+        model=Constant("LaterWins", breaks="ParkedStays", module="Parking"),
+    ),
+    rule(
+        "A parked lease has another owner than its attempt.",
+        *halves(
+            "test_an_attempt_parks_its_lease",
+            "the row is",
+            module=PARKING,
+            expression=('"SET #owner = :parked, ', '"SET #owner = :owner, '),
+            python=("owner=parked(self.owner),", "owner=self.owner,"),
+            also=REPLY_UNCHECKED,
+        ),
+        model=Constant("ParkChangesOwner", breaks="ParkedStays", module="Parking"),
+    ),
+    rule(
+        "The length of a parked lease moves with its end.",
+        *halves(
+            "test_an_attempt_parks_its_lease",
+            "duration",
+            module=PARKING,
+            expression=(", #duration_ms = :duration,", ","),
+            python=("duration=(self.expires_at - self.now) / 1000,", ""),
+        ),
+    ),
+    rule(
+        "Only its own attempt parks a lease.",
+        *halves(
+            "test_nobody_else_parks_it",
+            "applied is True",
+            module=PARKING,
+            expression=('return "#owner = :owner"', 'return "attribute_exists(#owner)"'),
+            python=(
+                "return record is not None and record.owner == self.owner",
+                "return record is not None",
+            ),
+            also=REPLY_UNCHECKED,
+        ),
+        model=Constant("ParkIsOwned", breaks="ParkedStays", module="Parking"),
+    ),
+    rule(
+        "A late claim does not bring back what its attempt has given back.",
+        *halves(
+            "test_a_late_claim_does_not_bring_back_what_has_ended",
+            "applied is True",
+            module=PARKING,
+            expression=("OR #last_run.#attempt <> :owner)", "OR #last_run.#attempt = :owner)"),
+            python=("and last != self.owner and since", "and since"),
+        ),
+        model=Constant("OwnReleaseRefuses", breaks="NeverRevived", module="Parking"),
+    ),
+    rule(
+        "A late first claim does not take the lease after somebody who has come since.",
+        *halves(
+            "test_a_late_claim_does_not_take_it_after_somebody_who_has_come_since",
+            "applied is True",
+            module=PARKING,
+            expression=("#holder.#acquired_at <= :latest", "#holder.#acquired_at <> :latest"),
+            python=(" and since <= self._latest", ""),
+        ),
+        model=Constant("FirstClaimIsTimely", breaks="NothingBetween", module="Parking"),
+    ),
+    rule(
+        "Others find a durable function's lease held for longer than its attempt believes.",
+        removal(
+            f"{DURABLE}::TestOverWaits::test_one_lease_over_two_waits_and_a_crash",
+            "[False, False, False, False]",
+            (ATTEMPT, " + milliseconds(self.park)", ""),
+        ),
+    ),
+    rule(
+        "It is parked beyond the moment at which its execution goes on.",
+        removal(
+            f"{DURABLE}::TestOverWaits::test_it_is_parked_beyond_the_announced_resume",
+            "assert",
+            (ATTEMPT, "max(self.resumes_at, sent.wall)", "sent.wall"),
+        ),
+    ),
+    rule(
+        "What cuts an attempt off parks its lease; only the execution's end gives it back.",
+        removal(
+            f"{DURABLE}::TestOverWaits::test_one_lease_over_two_waits_and_a_crash",
+            "== [True, True, True, True]",
+            (ATTEMPT, "self.is_over = False", "self.is_over = True"),
+            (PARK, "attempt.is_over = is_heard and", "attempt.is_over = True or"),
+        ),
+    ),
+    rule(
+        "A suspension that could not be parked is tried again.",
+        removal(
+            f"{DURABLE}::TestAStoreThatFails::test_a_suspension_that_was_not_parked_is_tried_again",
+            "assert 2 == 3",
+            (PARK, "if not attempt.is_settled:", "if False:"),
+        ),
+    ),
+    rule(
+        "An attempt that has lost its lease to nobody is tried again.",
+        removal(
+            f"{DURABLE}::TestSomebodyElse::test_a_lease_that_could_not_be_renewed_is_gone_on_with",
+            "InvocationStatus.FAILED",
+            (
+                PARK,
+                "if _may_be_tried_again(error, attempt):\n            raise",
+                "if False:\n            raise",
+            ),
+        ),
+    ),
+    rule(
+        "A lease is kept until the last branch has ended.",
+        removal(
+            f"{DURABLE}::TestBranches::test_it_is_kept_until_the_last_branch_has_ended",
+            "False",
+            (PARK, "branches.wait()", "pass"),
+        ),
+    ),
+    rule(
+        "Branches are interrupted as their handler is.",
+        removal(
+            f"{DURABLE}::TestBranches::test_branches_are_interrupted_as_their_handler_is",
+            "assert []",
+            (BRANCHES, "            member.arm()", "            pass"),
         ),
     ),
     # How far a run has come.

@@ -15,8 +15,8 @@ CONSTANTS Executions, Attempts, Strangers, Tokens
 
 \* The rules. All are TRUE in the protocol.
 CONSTANTS
-    ReplayNeedsContinuity, ReplayFindsOwnRelease, LaterWins, ParkChangesOwner,
-    OwnReleaseRefuses, FirstClaimIsTimely, ParkIsOwned, ClaimRaisesToken
+    ReplayNeedsContinuity, LaterWins, ParkChangesOwner, OwnReleaseRefuses, FirstClaimIsTimely,
+    ParkIsOwned
 
 VARIABLES
     row,      \* owner: <<execution, attempt>>, <<stranger, 0>> or Nobody
@@ -34,7 +34,7 @@ vars == <<row, state, sent, current, first, since, broken, begun, tokens>>
 Nobody == <<"nobody", 0>>
 Actors == (Executions \X Attempts) \union (Strangers \X {0})
 IsAttempt(a) == a[2] > 0
-Request(kind, a) == [kind |-> kind, by |-> a, at |-> row.token]
+Request(kind, a, at) == [kind |-> kind, by |-> a, at |-> at]
 
 \* Who may be at work under what the row says: not what is parked, and not the dead.
 Works(a) == a \in Actors /\ state[a] = "working"
@@ -45,10 +45,9 @@ IsFree == row.owner = Nobody \/ row.isOver
 IsMine(a) ==
     /\ row.owner # Nobody /\ row.owner[1] = a[1]
     /\ LaterWins => \/ row.owner[2] < a[2]
-                    \/ row.owner[2] = a[2] /\ ~row.isParked
+                    \/ row.owner[2] = a[2] /\ (ParkChangesOwner => ~row.isParked)
 
 WasMine(a) ==
-    /\ ReplayFindsOwnRelease
     /\ row.owner = Nobody /\ row.last[1] = a[1]
     /\ OwnReleaseRefuses => row.last[2] < a[2]
 
@@ -70,7 +69,7 @@ Breaks(a) == {e \in begun : e # a[1]}
 Take ==
     /\ \E r \in sent :
         /\ r.kind = "take" /\ MayTake(r.by, r.at)
-        /\ LET token == IF ClaimRaisesToken \/ ~IsAttempt(r.by) THEN row.token + 1 ELSE row.token IN
+        /\ LET token == row.token + 1 IN
            /\ token <= Tokens
            /\ since' = [e \in Executions |-> IF e = r.by[1] THEN since[e] ELSE token]
            /\ row' = [row EXCEPT !.owner = r.by, !.isParked = FALSE, !.isOver = FALSE, !.token = token]
@@ -82,10 +81,10 @@ Take ==
                  /\ begun' = IF IsAttempt(r.by) THEN begun \union {r.by[1]} ELSE begun
     /\ UNCHANGED <<sent, current, first>>
 
-\* Who was refused asks again.
+\* Who was refused asks again; when is of interest for a first attempt only.
 Ask(a) ==
-    /\ state[a] = "asking"
-    /\ sent' = sent \union {Request("take", a)}
+    /\ state[a] = "asking" /\ a \in first
+    /\ sent' = sent \union {Request("take", a, row.token)}
     /\ UNCHANGED <<row, state, current, first, since, broken, begun, tokens>>
 
 \* The service runs the next attempt, after a wait or a death, or while the last one is a zombie.
@@ -95,18 +94,18 @@ Begin(e) ==
     /\ LET a == <<e, current[e] + 1>> IN
         /\ current' = [current EXCEPT ![e] = @ + 1]
         /\ state' = [state EXCEPT ![a] = "asking"]
-        /\ sent' = sent \union {Request("take", a)}
         /\ first' = IF e \in begun THEN first ELSE first \union {a}
+        /\ sent' = sent \union {Request("take", a, IF a \in first' THEN row.token ELSE 0)}
     /\ UNCHANGED <<row, since, broken, begun, tokens>>
 
 \* An attempt, or a stranger, stops to work; one that dies sends nothing.
 Stop(a) ==
     /\ state[a] = "working"
     /\ \/ /\ state' = [state EXCEPT ![a] = "ended"]
-          /\ sent' = sent \union {Request("release", a)}
+          /\ sent' = sent \union {Request("release", a, 0)}
        \/ /\ IsAttempt(a)
           /\ state' = [state EXCEPT ![a] = "parked"]
-          /\ sent' = sent \union {Request("park", a)}
+          /\ sent' = sent \union {Request("park", a, 0)}
        \/ /\ state' = [state EXCEPT ![a] = "dead"]
           /\ UNCHANGED sent
     /\ UNCHANGED <<row, current, first, since, broken, begun, tokens>>
@@ -132,7 +131,7 @@ End ==
 Init ==
     /\ row = [owner |-> Nobody, isParked |-> FALSE, isOver |-> FALSE, last |-> Nobody, token |-> 0]
     /\ state = [a \in Actors |-> IF IsAttempt(a) THEN "none" ELSE "asking"]
-    /\ sent = {}
+    /\ sent = {Request("take", a, 0) : a \in Strangers \X {0}}
     /\ current = [e \in Executions |-> 0]
     /\ since = [e \in Executions |-> 0]
     /\ first = {} /\ broken = {} /\ begun = {}

@@ -76,7 +76,7 @@ def durable(store: MemoryStore, **options: Any) -> Callable[[Callable[..., Any]]
 
 class TestOverWaits:
     def test_one_lease_over_two_waits_and_a_crash(self) -> None:
-        store, tokens, owners = Journal(), list[int](), list[str]()
+        store, tokens, owners, outlasts = Journal(), list[int](), list[str](), list[bool]()
         competing, over = list[bool](), threading.Event()
 
         def compete() -> None:
@@ -89,6 +89,8 @@ class TestOverWaits:
         def handler(event: Any, context: DurableContext, lease: Lease) -> str:
             tokens.append(lease.token)
             owners.append(lease.owner)
+            # 30 s that it believes in, and 60 s more.
+            outlasts.append(store.row.expires_at - time.time() > 80 > lease.remaining() + 50)
             context.step(lambda _: None)
             context.wait(SECOND)
             if len(tokens) == 2:
@@ -107,6 +109,7 @@ class TestOverWaits:
         assert result.status is InvocationStatus.SUCCEEDED
         assert len(tokens) == 4
         assert tokens == sorted(set(tokens))
+        assert outlasts == [True] * 4
         assert len(set(owners)) == 4
         assert len({owner.partition("/")[0] for owner in owners}) == 1
         assert len(competing) > 50
@@ -238,6 +241,27 @@ class TestSomebodyElse:
         assert "give a longer park" in result.error.message
         assert done == ["first", "stranger"]
 
+    def test_a_last_answer_that_is_lost_is_given_again(self) -> None:
+        """It was given back, and the service has not heard of it: nobody came in between."""
+        store, tokens = Journal(), list[int]()
+
+        def work(event: Any, context: DurableContext, lease: Lease) -> str:
+            tokens.append(lease.token)
+            context.step(lambda _: None)
+            return "done"
+
+        guarded = singleton("report", 30, park=60, store=store)(work)
+
+        def answer_is_lost_once(event: Any, context: DurableContext) -> Any:
+            result = guarded(event, context)
+            if len(tokens) == 1:
+                raise InvocationError("lost")
+            return result
+
+        assert run(durable_execution(answer_is_lost_once)).status is InvocationStatus.SUCCEEDED
+        assert len(tokens) == 2
+        assert tokens[0] < tokens[1]
+
     def test_an_execution_that_began_without_it_does_not_go_on(self) -> None:
         """The decorator is added while an execution is in flight: its first half had no lease."""
         store, done = Journal(), list[str]()
@@ -332,7 +356,7 @@ class TestAStoreThatFails:
             context.wait(SECOND)
 
         assert run(handler).status is InvocationStatus.SUCCEEDED
-        assert store.sent.count("Claim") >= 2
+        assert store.sent.count("Claim") == 3
         assert not is_refused(store)
 
 
