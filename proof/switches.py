@@ -166,7 +166,9 @@ def success_with_the_rows_token(self: Release, record: LeaseRecord | None) -> Le
 
 @_replaces(Tenure, "release_at")
 def failure_is_shared(self: Tenure, sent: Instant, outcome: str) -> Release:
-    return _release_at(self, sent, outcome)._replace(success=self.aim.success(self.token))
+    release = _release_at(self, sent, outcome)
+    assert isinstance(release, Release)
+    return release._replace(success=self.aim.success(self.token))
 
 
 @_replaces(Acquire, "allows")
