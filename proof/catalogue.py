@@ -1339,7 +1339,8 @@ RULES = (
         removal(
             f"{DURABLE}::TestOverWaits::test_one_lease_over_two_waits_and_a_crash",
             "[False, False, False, False]",
-            (ATTEMPT, " + milliseconds(self.park)", ""),
+            (ATTEMPT, "acquire.expires_at + milliseconds(self.park)", "acquire.expires_at"),
+            (ATTEMPT, "renew.expires_at + milliseconds(self.park)", "renew.expires_at"),
         ),
     ),
     rule(

@@ -126,9 +126,7 @@ def order_without_begun(self: Acquire, record: LeaseRecord | None) -> bool:
 
 @_replaces(Tenure, "release_at")
 def failure_is_recorded(self: Tenure, sent: Instant, outcome: str) -> Release:
-    release = _release_at(self, sent, outcome)
-    assert isinstance(release, Release)
-    return release._replace(done=self.aim.order)
+    return _release_at(self, sent, outcome)._replace(done=self.aim.order)
 
 
 @_replaces(Checkpoint, "allows")
@@ -166,9 +164,7 @@ def success_with_the_rows_token(self: Release, record: LeaseRecord | None) -> Le
 
 @_replaces(Tenure, "release_at")
 def failure_is_shared(self: Tenure, sent: Instant, outcome: str) -> Release:
-    release = _release_at(self, sent, outcome)
-    assert isinstance(release, Release)
-    return release._replace(success=self.aim.success(self.token))
+    return _release_at(self, sent, outcome)._replace(success=self.aim.success(self.token))
 
 
 @_replaces(Acquire, "allows")

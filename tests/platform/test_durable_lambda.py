@@ -6,7 +6,6 @@ import json
 import re
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aws_durable_execution_sdk_python.lambda_service import InvocationStatus, OperationUpdate
-from aws_durable_execution_sdk_python_testing.runner import DurableFunctionTestRunner
 
 from lambda_singleton import DynamoDBStore, LeaseHeldError, Lock
 from local_lambda import Function
+
+from .test_durable import run
 
 HANDLERS = Path(__file__).parents[1] / "handlers"
 
@@ -102,13 +102,9 @@ def test_one_lease_over_two_waits_and_a_crash(
             competitor = threading.Thread(target=compete)
             competitor.start()
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ResourceWarning)
-                    with DurableFunctionTestRunner(handler=in_lambda) as runner:
-                        result = runner.run(
-                            input=json.dumps({"crashed": str(tmp_path / "crashed")}),
-                            execution_timeout=60,
-                        )
+                result = run(
+                    in_lambda, json.dumps({"crashed": str(tmp_path / "crashed")}), has_threads=True
+                )
             finally:
                 over.set()
                 competitor.join()

@@ -90,7 +90,7 @@ class TestOverWaits:
             tokens.append(lease.token)
             owners.append(lease.owner)
             # 30 s that it believes in, and 60 s more.
-            outlasts.append(store.row.expires_at - time.time() > 80 > lease.remaining() + 50)
+            outlasts.append(store.row.expires_at - time.time() > 80 > lease.remaining() + 40)
             context.step(lambda _: None)
             context.wait(SECOND)
             if len(tokens) == 2:

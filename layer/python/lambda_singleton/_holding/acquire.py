@@ -15,8 +15,7 @@ from .._errors import (
 from .._events.event import LeaseEvent
 from .._events.logger import logger
 from .._events.observers import prepare, tell
-from .._protocol.operation import Operation
-from .._protocol.operations import TakeTicket
+from .._protocol.operations import Acquire, TakeTicket
 from .._protocol.store import LeaseStore
 from .._protocol.term import REQUEST_TIMEOUT, Term
 from .._protocol.waiting import Waiting
@@ -104,7 +103,7 @@ def _prepare(store: LeaseStore, timeout: float) -> None:
 
 
 def _try(tenure: Tenure, waiting: Waiting) -> Steps[Answer]:
-    def bid(sent: Instant) -> Operation:
+    def bid(sent: Instant) -> Acquire:
         _refuse_late_start(tenure.term, sent.wall)
         asked = tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)
         return tenure.aim.unless_done(asked, waiting.first)

@@ -12,8 +12,7 @@ from typing import Any
 from .._clock import Instant, milliseconds
 from .._errors import LeaseLostError
 from .._events.event import Kind
-from .._protocol.operation import Operation
-from .._protocol.operations import Acquire, Release
+from .._protocol.operations import Release, Renew
 from .._protocol.parking import Claim, Park, attempt_of, is_parked
 from .._protocol.record import LeaseRecord
 from .._protocol.store import LeaseStore
@@ -68,21 +67,17 @@ class Attempt(Tenure):
         """Whether the store has confirmed that the row does not name this attempt any more."""
         return not self.may_be_in_row
 
-    def row_expiry(self, sent: Instant) -> int:
-        return super().row_expiry(sent) + milliseconds(self.park)
-
-    def acquire_at(
+    def acquire_at(  # type: ignore[override]
         self, sent: Instant, seen: LeaseRecord | None = None, ticket: int | None = None
-    ) -> Operation:
+    ) -> Claim:
         acquire = super().acquire_at(sent, seen, ticket)
-        assert isinstance(acquire, Acquire)
         return Claim(
             name=acquire.name,
             owner=acquire.owner,
             holder=acquire.holder,
             now=acquire.now,
-            expires_at=acquire.expires_at,
-            duration=acquire.duration,
+            expires_at=acquire.expires_at + milliseconds(self.park),
+            duration=acquire.duration + milliseconds(self.park),
             clock_skew=acquire.clock_skew,
             execution=self.execution,
             is_replay=self.is_replay,
@@ -90,12 +85,17 @@ class Attempt(Tenure):
             ticket=ticket,
         )
 
-    def release_at(self, sent: Instant, outcome: str) -> Operation:
+    def renew_at(self, sent: Instant) -> Renew:
+        renew = super().renew_at(sent)
+        return renew._replace(expires_at=renew.expires_at + milliseconds(self.park))
+
+    def release_at(  # type: ignore[override]
+        self, sent: Instant, outcome: str
+    ) -> Release | Park:
         if not self._ends_with(outcome):
             until = max(self.resumes_at, sent.wall) + self.park
             return Park(self.name, self.owner, milliseconds(sent.wall), milliseconds(until))
         release = super().release_at(sent, outcome)
-        assert isinstance(release, Release)
         # If its answer is lost, the next attempt finds by whom it was given back.
         return release._replace(last_run={**release.last_run, "attempt": self.owner})
 

@@ -75,7 +75,7 @@ def _advance(tenure: Tenure, text: str, effects: Sequence[Mapping[str, Any]]) ->
 
 def _checkpoint_at(tenure: Tenure, text: str, sent: Instant) -> Checkpoint:
     step = next_step(tenure, text)
-    return Checkpoint(tenure.name, tenure.owner, tenure.row_expiry(sent), step)
+    return Checkpoint(tenure.name, tenure.owner, tenure.renew_at(sent).expires_at, step)
 
 
 def _advance_at(tenure: Tenure, text: str, sent: Instant) -> Advance:

@@ -12,7 +12,6 @@ from .._clock import Instant, milliseconds, provable_offset, utc
 from .._errors import LeaseConfigError, LeaseLostError, LeaseStoreError, LossReason
 from .._events.event import Kind, LeaseEvent
 from .._events.observers import tell
-from .._protocol.operation import Operation
 from .._protocol.operations import Acquire, Release, Renew
 from .._protocol.record import LeaseRecord, Progress, is_pause
 from .._protocol.store import LeaseStore, Reply
@@ -133,17 +132,13 @@ class Tenure:
 
     # What it asks the store for.
 
-    def row_expiry(self, sent: Instant) -> int:
-        """Return when others may take it (epoch milliseconds), as the row is to say."""
-        return self.term.expiry(sent.wall)
-
     def acquire_at(
         self, sent: Instant, seen: LeaseRecord | None = None, ticket: int | None = None
-    ) -> Operation:
+    ) -> Acquire:
         """Return the request that takes it: from now on the row may name this owner."""
         self.may_be_in_row = True
         self._started = sent
-        expires_at = self.row_expiry(sent)
+        expires_at = self.term.expiry(sent.wall)
         return Acquire(
             name=self.name,
             owner=self.owner,
@@ -159,9 +154,9 @@ class Tenure:
 
     def renew_at(self, sent: Instant) -> Renew:
         """Return the request that extends it."""
-        return Renew(name=self.name, owner=self.owner, expires_at=self.row_expiry(sent))
+        return Renew(name=self.name, owner=self.owner, expires_at=self.term.expiry(sent.wall))
 
-    def release_at(self, sent: Instant, outcome: str) -> Operation:
+    def release_at(self, sent: Instant, outcome: str) -> Release:
         """Return the request that gives it back, and leaves word of how the run went."""
         aim, has_succeeded = self.aim, outcome == "succeeded"
         # What is to be done all the same must not wait for a rest.
