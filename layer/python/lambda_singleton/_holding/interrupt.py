@@ -221,9 +221,14 @@ class ThreadInterruption:
         with self._lock:
             self._is_armed = False
             self._frame = None
-            if self._is_pending:
-                self._is_pending = False
+            if self._is_pending and threading.get_ident() == self._thread:
+                # It arrives here. Taken back by None, one that has been replaced by another lease's
+                # would leave a flag of Python 3.11 set: under a tracer no call would ever begin.
+                for _ in range(1000):
+                    pass
+            elif self._is_pending:
                 self._set_exception(None)
+            self._is_pending = False
 
     def _interrupt_type(self) -> type[LeaseInterrupt]:
         # Python makes the exception when it arrives; until then it can be taken back.
