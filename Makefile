@@ -15,7 +15,7 @@ BIN := .venv/bin
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 AND_SAY_WHAT_WAS_NOT_RUN = OTHER_PYTHONS="$(OTHER_PYTHONS)" MAKE="$(MAKE)" $(PYTHON) tools/not_run.py
 
-.PHONY: help demo docs test prove prove-short fuzz-short isolation isolation-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz shared-runs
+.PHONY: help demo docs test prove prove-short fuzz-short isolation isolation-short coverage mutants mutants-short setup lint format tests tests-on-others model soak rules cuts hangs bench bench-short bench-check examples deploy-local layer wheel lock clean count vectors fuzz shared-runs
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 24
@@ -27,7 +27,7 @@ test:  ## lint, types, examples, and all tests on PYTHON: some nine minutes
 	@$(AND_SAY_WHAT_WAS_NOT_RUN) lint examples tests
 
 prove:  ## what takes longer: some half an hour
-	@$(AND_SAY_WHAT_WAS_NOT_RUN) prove-short isolation-short cuts hangs tests-on-others
+	@$(AND_SAY_WHAT_WAS_NOT_RUN) prove-short isolation-short mutants-short cuts hangs tests-on-others
 
 prove-short: model rules bench-check fuzz-short  ## the part of it that CI runs: some six minutes
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory docs; \
@@ -52,7 +52,7 @@ format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 tests: setup  ## the tests on PYTHON
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, boto3, engines
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_others.sh
@@ -87,6 +87,19 @@ isolation: .venv/.ready .venv-engine/.ready  ## demo and tests with each variabl
 
 isolation-short: .venv/.ready .venv-engine/.ready  ## the same with all of them at once
 	@$(BIN)/python -m proof.isolation --short
+
+coverage: .venv/.ready .venv-engine/.ready  ## which lines and branches no test runs: twelve minutes
+	@$(BIN)/python -m proof.covering --again
+
+.coverage/data: | .venv/.ready .venv-engine/.ready
+	@echo "Measuring which test runs which line (again after new tests: make coverage) ..."
+	@$(BIN)/python -m proof.covering --again >/dev/null
+
+mutants: .coverage/data  ## change one small thing at a time, and see a test fail; MUTANTS (200), SEED (the day)
+	@$(BIN)/python -m proof.mutants $(if $(MUTANTS),--mutants $(MUTANTS)) $(if $(SEED),--seed $(SEED))
+
+mutants-short: .coverage/data  ## the same with 20
+	@$(BIN)/python -m proof.mutants --mutants 20 $(if $(SEED),--seed $(SEED))
 
 bench: .venv-bench/.ready .venv-engine/.ready .node-bench/.ready  ## compare with the floor and the peers: half an hour
 	@PYTHONPATH=layer/python:tools .venv-bench/bin/python -m benchmarks $(BENCH)
@@ -124,7 +137,7 @@ lock:  ## resolve requirements/*.in anew
 	@requirements/lock.sh
 
 clean:  ## remove everything that was installed or built
-	rm -rf .venv* .node-* dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv* .node-* dist site .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/.ready: .venv/.requirements pyproject.toml
 	@$(BIN)/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
