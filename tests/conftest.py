@@ -27,6 +27,17 @@ class PinnedSession(boto3.Session):
         return super().client(*args, **kwargs)
 
 
+#: What takes half a minute or more, the longest first: one file is run by one worker, and the last
+#: one to begin would be waited for.
+LONG = (*("platform/test_stack.py", "platform/test_isolation.py", "platform/test_demo.py"),)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files = [f"tests/{name}" for name in LONG]
+    begins = {file: number for number, file in enumerate(files)}
+    items.sort(key=lambda item: begins.get(item.nodeid.partition("::")[0], len(files)))
+
+
 def pytest_sessionstart() -> None:
     _engine.__enter__()
     _engine.pin()

@@ -478,6 +478,7 @@ class TestWhen:
             (61, "1 min 1 s"),
             (3661, "1 h 1 min"),
             (90_061, "1 d 1 h"),
+            *((60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (86_399, "23 h 59 min")),
         ],
     )
     def test_length(self, seconds: float, words: str) -> None:
@@ -488,7 +489,7 @@ class TestWhen:
         [
             *((0.4, "now"), (42, "in 42 s"), (-119, "119 s ago"), (-120, "2 min ago")),
             *((1, "in 1 s"), (-1, "1 s ago"), (7199, "in 119 min"), (7200, "in 2 h")),
-            (1e6, "in 11 d"),
+            *((1e6, "in 11 d"), (172_800, "in 2 d"), (172_799, "in 47 h"), (119, "in 119 s")),
         ],
     )
     def test_relative(self, moment: float, words: str) -> None:
