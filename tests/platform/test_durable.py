@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import threading
 import warnings
 from collections.abc import Callable
@@ -35,8 +36,13 @@ def run(handler: Callable[[Any, Any], Any], event: str = "{}", *, has_threads: b
     # The runner leaves its event loop unclosed: it is collected here, and in nobody else's test.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        with DurableFunctionTestRunner(handler=handler) as runner:
-            result = runner.run(input=event, execution_timeout=60)
+        # A line with a traceback would keep the runner until pytest forgets it.
+        logging.disable(logging.CRITICAL)
+        try:
+            with DurableFunctionTestRunner(handler=handler) as runner:
+                result = runner.run(input=event, execution_timeout=60)
+        finally:
+            logging.disable(logging.NOTSET)
         del runner
         gc.collect()
     # And its threads, which end soon: others count theirs.
