@@ -35,6 +35,9 @@ LEFT_OUT = (
     *("tests/platform/test_empty_folder.py", "tests/proving/test_rules.py"),
 )
 
+#: Under the tracer it does not end on Python 3.11: see docs/evidence.md.
+HANGS = "test_a_lost_lease_ends_the_job_and_no_other"
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
@@ -68,7 +71,9 @@ def measure() -> int:
     for name in MEASURED:
         shutil.copytree(ROOT / name, SOURCES / name, ignore=shutil.ignore_patterns("__pycache__"))
     pytest_command = ["-m", "pytest", "-q", "-p", "proof.covering", "-p", "no:cacheprovider"]
-    ignored = [f"--ignore={name}" for name in LEFT_OUT]
+    ignored = [*(f"--ignore={name}" for name in LEFT_OUT), "-k", f"not {HANGS}"]
+    # What hangs in a traced call ends with its worker, not the whole run.
+    ignored.append("--timeout-method=thread")
     environment = os.environ | {"ROOT": str(ROOT), "COVERAGE_PROCESS_START": str(SETTINGS)}
     done = subprocess.run(
         [sys.executable, *pytest_command, "-n", "3", "--dist", "loadfile", "--tb=no", *ignored],
