@@ -34,7 +34,7 @@ MUTUAL_EXCLUSION = (
 )
 #: 1,035 before the holder's side was rebuilt. What was added: give back what was cut off, replies
 #: of other requests, forks, abandoned tickets; slots, orders and checkpoints in the same rows.
-MOST = 1_170
+MOST = 1_180
 
 _NO_CODE = {
     tokenize.COMMENT,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambda_singleton._stores.rows import Rows
-from lambda_singleton.stores import LeaseRecord, Progress, Success
+from lambda_singleton.stores import LeaseRecord, Loan, Progress, Success
 from lambda_singleton_testkit.cases import CASES, AnyOperation, Case
 
 FILE = Path(__file__).parents[1] / "docs" / "vectors.json"
@@ -70,6 +70,18 @@ UNREADABLE: Mapping[str, dict[str, Any]] = {
         "succeeded_by": {"S": "/rebuild"},
     },
     "a success without its work": {"token": {"N": "7"}, "succeeded": {"N": "7"}},
+    "a baton that is no string": {
+        "token": {"N": "7"},
+        "baton": {"N": "1"},
+        "baton_token": {"N": "7"},
+    },
+    "a baton without its token": {"token": {"N": "7"}, "baton": {"S": "execution"}},
+    "an attempt's end that is no number": {
+        "token": {"N": "7"},
+        "baton": {"S": "execution"},
+        "baton_token": {"N": "7"},
+        "attempt_until_ms": {"S": "soon"},
+    },
     "tickets that are no number": {"token": {"N": "7"}, "tickets": {"BOOL": True}},
 }
 
@@ -94,6 +106,9 @@ def attributes(record: LeaseRecord, expiration: int | None) -> dict[str, Any]:
         "progress_seq": None if record.progress is None else record.progress.seq,
         "succeeded": None if record.success is None else record.success.token,
         "succeeded_by": None if record.success is None else record.success.work,
+        "baton": None if record.loan is None else record.loan.execution,
+        "baton_token": None if record.loan is None else record.loan.token,
+        "attempt_until_ms": None if record.loan is None else _ms(record.loan.until),
         "expiration": expiration,
     }
     return {name: value for name, value in row.items() if value is not None}
@@ -116,7 +131,15 @@ def record_of(row: Mapping[str, Any]) -> LeaseRecord:
         begun=row.get("begun"),
         progress=progress_of(row),
         success=success_of(row),
+        loan=loan_of(row),
     )
+
+
+def loan_of(row: Mapping[str, Any]) -> Loan | None:
+    """Return the loan of a row's attributes."""
+    if "baton" not in row:
+        return None
+    return Loan(row["baton"], row["baton_token"], _s(row.get("attempt_until_ms")))
 
 
 def progress_of(row: Mapping[str, Any]) -> Progress | None:

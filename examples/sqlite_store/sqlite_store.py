@@ -19,6 +19,7 @@ from lambda_singleton import LeaseStoreError
 from lambda_singleton.stores import (
     Clock,
     LeaseRecord,
+    Loan,
     Operation,
     Progress,
     Reply,
@@ -102,6 +103,6 @@ def _read(connection: sqlite3.Connection, name: str) -> LeaseRecord | None:
 def _decode(text: str) -> LeaseRecord:
     known = json.loads(text)
     # JSON knows no named tuples.
-    for name, kind in (("progress", Progress), ("success", Success)):
+    for name, kind in (("progress", Progress), ("success", Success), ("loan", Loan)):
         known[name] = None if known.get(name) is None else kind(*known[name])
     return LeaseRecord(**known)

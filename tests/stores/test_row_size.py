@@ -10,6 +10,7 @@ import pytest
 from lambda_singleton import DynamoDBStore, singleton
 from lambda_singleton._invocation import MOST_BYTES, describe_holder
 
+from ..execution import Execution
 from ..fakes import Context
 
 
@@ -62,6 +63,32 @@ def test_the_longest_names_of_a_function_leave_it_small(
     assert max(map(size, rows)) < 1024
     assert len(rows[-1]["holder"]["M"]["log_stream"]["S"]) == 11 + 64 + 9 + 32
     assert len(rows[-1]["holder"]["M"]["log_group"]["S"]) > 64
+
+
+def test_a_row_that_is_lent_is_small_with_usual_names(
+    table: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "reindex-pages")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+    monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/reindex-pages")
+    monkeypatch.setenv("AWS_LAMBDA_LOG_STREAM_NAME", f"2026/11/25/[$LATEST]{'0' * 32}")
+    store = DynamoDBStore(table)
+    execution = Execution(store, name)
+    assert execution.take()
+    sizes = []
+
+    @singleton(name, 30, borrow="execution", park=120, store=store)
+    def handler(event: object, context: object) -> None:
+        key: Any = {"id": {"S": name}}
+        sizes.append(size(boto3.client("dynamodb").get_item(TableName=table, Key=key)["Item"]))
+
+    context = Context(60_000)
+    context.aws_request_id = "8" * 36
+    handler({"execution": execution.id}, context)
+    assert execution.give_up()
+    assert execution.take()
+    handler({"execution": execution.id}, context)
+    assert max(sizes) < 1024
 
 
 @pytest.mark.parametrize("fact", ["g" * 3000, "\N{SNOWMAN}" * 3000, "\udc80" * 3000])

@@ -14,9 +14,13 @@ from lambda_singleton import DynamoDBStore, LeaseRecord, MemoryStore, fenced
 from lambda_singleton.stores import (
     Acquire,
     Advance,
+    Borrow,
     Checkpoint,
+    CheckpointLoan,
     Claim,
     ForceRelease,
+    GiveBack,
+    Keep,
     LaterSuccess,
     LeaseStore,
     Park,
@@ -24,6 +28,8 @@ from lambda_singleton.stores import (
     Redo,
     Release,
     Renew,
+    RenewLoan,
+    Return,
     Success,
     TakeTicket,
 )
@@ -41,6 +47,12 @@ OPERATIONS = (
     Advance,
     Claim,
     Park,
+    Borrow,
+    RenewLoan,
+    CheckpointLoan,
+    GiveBack,
+    Keep,
+    Return,
 )
 KINDS: dict[str, Any] = {kind.__name__: kind for kind in OPERATIONS}
 

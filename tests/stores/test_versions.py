@@ -6,14 +6,25 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambda_singleton import DynamoDBStore, LeaseHeldError, LeaseLostError, Lock, observe, singleton
+from lambda_singleton import (
+    DynamoDBStore,
+    Lease,
+    LeaseHeldError,
+    LeaseLostError,
+    Lock,
+    observe,
+    singleton,
+)
 from proof.history import Event, History
+
+from ..execution import Execution
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).parent / "scripts" / "either_version.py"
@@ -219,3 +230,35 @@ class TestCheckpoint:
         with pytest.raises(LeaseLostError):
             lease.checkpoint("page 1")
         assert row(dynamodb, name).progress is None
+
+
+class TestBorrow:
+    """A baton means nothing to the version before, which raises the token all the same."""
+
+    def test_the_version_before_is_kept_out_and_ends_a_loan_by_taking_over(
+        self, old: Holder, dynamodb: DynamoDBStore, name: str
+    ) -> None:
+        execution = Execution(dynamodb, name, lasts=1)
+        tokens: list[int] = []
+
+        def work(event: object, context: object, lease: Lease) -> None:
+            tokens.append(lease.token)
+            assert "is held until" in old.ask("take")["refused"]
+
+        guard: Any = singleton(name, 1, borrow="execution", park=3, store=dynamodb)
+        task = guard(work)
+        assert execution.take()
+        for _ in range(2):
+            task({"execution": execution.id}, None)
+        # Between two tasks as well; and once nobody has come back for the park, it is taken.
+        assert "is held until" in old.ask("take")["refused"]
+        time.sleep(3 + 1.5)
+        tokens.append(old.ask("take")["token"])
+        with pytest.raises(LeaseLostError):
+            task({"execution": execution.id}, None)
+        old.ask("give")
+        with pytest.raises(LeaseLostError):
+            task({"execution": execution.id}, None)
+        assert not execution.keep()
+        assert not execution.give_up()
+        assert tokens == [tokens[0], tokens[0] + 1, tokens[0] + 2]

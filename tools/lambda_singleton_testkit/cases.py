@@ -10,16 +10,23 @@ from typing import NamedTuple
 from lambda_singleton.stores import (
     Acquire,
     Advance,
+    Borrow,
     Checkpoint,
+    CheckpointLoan,
     Claim,
     ForceRelease,
+    GiveBack,
+    Keep,
     LaterSuccess,
     LeaseRecord,
+    Loan,
     Park,
     Progress,
     Redo,
     Release,
     Renew,
+    RenewLoan,
+    Return,
     Success,
     TakeTicket,
 )
@@ -35,6 +42,12 @@ AnyOperation = (
     | Advance
     | Claim
     | Park
+    | Borrow
+    | RenewLoan
+    | CheckpointLoan
+    | GiveBack
+    | Keep
+    | Return
 )
 
 NAME = "job"
@@ -179,6 +192,60 @@ def ended(attempt: str, at: float) -> Release:
     return release(attempt, at)._replace(last_run={**SUCCEEDED, "attempt": attempt})
 
 
+#: The execution that takes the lease, and lends it to its tasks.
+EXECUTION = "execution"
+
+
+def borrow(
+    owner: str,
+    at: float,
+    *,
+    until: float | None = None,
+    length: float = 120,
+    execution: str = EXECUTION,
+) -> Borrow:
+    """Return what borrows the lease for 30 s, with a park of 120 s, or what its execution has."""
+    return Borrow(
+        NAME,
+        owner,
+        execution,
+        {"request_id": f"request-{owner}"},
+        now=ms(at),
+        attempt_until=ms(at + 30),
+        expires_at=ms(at + 120 if until is None else until),
+        duration=round(length * 1000),
+        clock_skew=1000,
+    )
+
+
+def renew_loan(owner: str, attempt_until: float, until: float) -> RenewLoan:
+    """Return a renewal of both ends."""
+    return RenewLoan(NAME, owner, ms(attempt_until), ms(until))
+
+
+def checkpoint_loan(owner: str, attempt_until: float, until: float, seq: int) -> CheckpointLoan:
+    """Return a checkpoint of the first loan, which moves both ends on."""
+    progress = Progress(f'"page {seq}"', FIRST + 1, seq)
+    return CheckpointLoan(NAME, owner, ms(attempt_until), ms(until), progress)
+
+
+def give_back(owner: str, at: float, *, clears: bool = False) -> GiveBack:
+    """Return what gives the lease back to its execution, with a park of 120 s."""
+    parked = {"execution": EXECUTION}
+    return GiveBack(NAME, owner, EXECUTION, parked, ms(at + 120), 120_000, clears)
+
+
+def keep(at: float, *, until: float, execution: str = EXECUTION) -> Keep:
+    """Return what extends the execution's lease, which it has itself or gets back."""
+    facts = {"execution": execution}
+    return Keep(NAME, execution, facts, ms(at), ms(until), clock_skew=1000)
+
+
+def return_(at: float, execution: str = EXECUTION) -> Return:
+    """Return what frees the lease at the end of the execution."""
+    return Return(NAME, execution, ms(at), clock_skew=1000, last_run=SUCCEEDED)
+
+
 def held_by(owner: str, token: int, *, until: float, **facts: object) -> LeaseRecord:
     """Return the row of a lease of 30 s that `owner` holds."""
     row = LeaseRecord(
@@ -257,6 +324,66 @@ REBUILDING_AGAIN = SHARED.then(
 def later(since: int, work: str = "/rebuild") -> LaterSuccess:
     """Return what a waiter may share that has seen a row with that token."""
     return LaterSuccess(since, work)
+
+
+# An execution's lease, which its attempt "a" has borrowed, and what comes of that.
+TAKEN = Situation((acquire(EXECUTION),), held_by(EXECUTION, FIRST, until=30))
+LENT = TAKEN.then(
+    borrow("a", 1),
+    **held_by("a", FIRST + 1, until=121, duration=120, taken_from=EXECUTION)._asdict()
+    | {"loan": Loan(EXECUTION, FIRST + 1, START + 31)},
+)
+GIVEN_BACK = LENT.then(
+    give_back("a", 10),
+    owner=EXECUTION,
+    expires_at=START + 130,
+    holder={"execution": EXECUTION},
+    loan=Loan(EXECUTION, FIRST + 1),
+)
+RETURNED = GIVEN_BACK.then(return_(20), owner=None, expires_at=None, last_run=SUCCEEDED)
+#: A stranger has it once the park is over, and its loan is what the execution has left there.
+INTRUDED = LENT.then(
+    acquire("s", 122),
+    token=FIRST + 2,
+    owner="s",
+    expires_at=START + 152,
+    duration=30,
+    holder={"request_id": "request-s"},
+    taken_from="a",
+)
+#: The attempt has freed it itself, as nobody of this version does, and left a minimum hold.
+RESTING_LOAN = LENT.then(
+    release("a", 5, free_at=20), owner=None, expires_at=START + 20, last_run=SUCCEEDED
+)
+#: The execution takes it for longer than a park lasts.
+TAKEN_LONG = Situation(
+    (acquire(EXECUTION, lasts=900),), held_by(EXECUTION, FIRST, until=900, duration=900)
+)
+LENT_LONG = TAKEN_LONG.then(
+    borrow("a", 1, until=900, length=900),
+    **held_by("a", FIRST + 1, until=900, duration=900, taken_from=EXECUTION)._asdict()
+    | {"loan": Loan(EXECUTION, FIRST + 1, START + 31)},
+)
+LENT_LONG_RENEWED = LENT_LONG.then(
+    renew_loan("a", 41, 900), loan=Loan(EXECUTION, FIRST + 1, START + 41)
+)
+#: The execution has taken it back from its dead attempt.
+TAKEN_BACK = LENT.then(
+    keep(40, until=160),
+    owner=EXECUTION,
+    expires_at=START + 160,
+    holder={"execution": EXECUTION},
+    loan=Loan(EXECUTION, FIRST + 1),
+)
+
+
+def lent(
+    owner: str, token: int, *, at: float, until: float | None = None, **facts: object
+) -> LeaseRecord:
+    """Return the row of a lease that `owner` has borrowed for 30 s, with a park of 120 s."""
+    end, length = (at + 120, 120) if until is None else (until, until)
+    row = held_by(owner, token, until=end, duration=length, taken_from=EXECUTION, **facts)
+    return row._replace(loan=Loan(EXECUTION, token, START + at + 30))
 
 
 def saved(owner: str, until: float, token: int, seq: int, **facts: object) -> LeaseRecord:
@@ -825,6 +952,171 @@ CASES = (
     Case("a lease that has ended is not parked", ENDED, park(ONE, 2, 62), None),
     Case("a late renewal does not change a parked lease", PARKED, renew(ONE, 99), None),
     Case("a late release does not free a parked lease", PARKED, ended(ONE, 3), None),
+    # Borrow.
+    Case(
+        "a task borrows the lease of its execution",
+        TAKEN,
+        borrow("a", 1),
+        lent("a", FIRST + 1, at=1),
+    ),
+    Case(
+        "the next task borrows what was given back",
+        GIVEN_BACK,
+        borrow("b", 20),
+        lent("b", FIRST + 2, at=20),
+    ),
+    Case(
+        "a task borrows what its execution has taken back",
+        TAKEN_BACK,
+        borrow("b", 50),
+        lent("b", FIRST + 2, at=50),
+    ),
+    Case("a living attempt is not borrowed from", LENT, borrow("b", 20), None),
+    Case("an attempt is not borrowed from within the clock skew", LENT, borrow("b", 31.999), None),
+    Case(
+        "a dead attempt is borrowed from after its end and the clock skew",
+        LENT,
+        borrow("b", 32),
+        lent("b", FIRST + 2, at=32)._replace(taken_from="a"),
+    ),
+    Case(
+        "an attempt that repeats its request borrows again",
+        LENT,
+        borrow("a", 2),
+        lent("a", FIRST + 2, at=2)._replace(taken_from="a"),
+    ),
+    Case("a late request does not cut the park", GIVEN_BACK, borrow("a", 9), None),
+    Case(
+        "a late request does not bring an attempt's end down",
+        LENT_LONG_RENEWED,
+        borrow("a", 2, until=900, length=900),
+        None,
+    ),
+    Case("a park does not cut what its execution has", TAKEN_LONG, borrow("a", 1), None),
+    Case(
+        "a task keeps the end that its execution has",
+        TAKEN_LONG,
+        borrow("a", 1, until=900, length=900),
+        lent("a", FIRST + 1, at=1, until=900),
+    ),
+    Case("nothing is borrowed from a stranger", HELD, borrow("b", 100), None),
+    Case(
+        "nothing is borrowed from another execution",
+        TAKEN,
+        borrow("b", 1, execution="another"),
+        None,
+    ),
+    Case(
+        "nothing is borrowed from a dead attempt of another execution",
+        LENT,
+        borrow("b", 32, execution="another"),
+        None,
+    ),
+    Case(
+        "nothing is borrowed from a stranger who came after a dead attempt",
+        INTRUDED,
+        borrow("b", 123),
+        None,
+    ),
+    Case("nothing is borrowed once it was returned", RETURNED, borrow("b", 40), None),
+    Case("nothing is borrowed while nobody has it", RESTING_LOAN, borrow("b", 40), None),
+    Case("nothing is borrowed of an unknown lease", NO_ROW, borrow("a", 1), None),
+    # RenewLoan.
+    Case(
+        "a loan is renewed with both ends",
+        LENT,
+        renew_loan("a", 41, 131),
+        lent("a", FIRST + 1, at=1)._replace(
+            expires_at=START + 131, loan=Loan(EXECUTION, FIRST + 1, START + 41)
+        ),
+    ),
+    Case(
+        "a late renewal does not bring the attempt's end down",
+        LENT_LONG_RENEWED,
+        renew_loan("a", 40, 900),
+        None,
+    ),
+    Case("a late renewal does not cut the park", LENT, renew_loan("a", 41, 120), None),
+    Case("nobody else renews a loan", LENT, renew_loan("b", 41, 131), None),
+    Case(
+        "an attempt renews nothing that it has given back",
+        GIVEN_BACK,
+        renew_loan("a", 41, 131),
+        None,
+    ),
+    # CheckpointLoan.
+    Case(
+        "a checkpoint of a loan moves both ends on",
+        LENT,
+        checkpoint_loan("a", 41, 131, 1),
+        lent("a", FIRST + 1, at=1)._replace(
+            expires_at=START + 131,
+            loan=Loan(EXECUTION, FIRST + 1, START + 41),
+            progress=Progress('"page 1"', FIRST + 1, 1),
+        ),
+    ),
+    Case(
+        "a late checkpoint does not bring the attempt's end down",
+        LENT_LONG_RENEWED,
+        checkpoint_loan("a", 40, 900, 1),
+        None,
+    ),
+    Case("nobody else writes a checkpoint of a loan", LENT, checkpoint_loan("b", 41, 131, 1), None),
+    # GiveBack.
+    Case("an attempt gives the lease back", LENT, give_back("a", 10), GIVEN_BACK.row),
+    Case(
+        "an attempt that has succeeded leaves no progress",
+        LENT.then(checkpoint_loan("a", 31, 121, 1), progress=Progress('"page 1"', FIRST + 1, 1)),
+        give_back("a", 10, clears=True),
+        GIVEN_BACK.row,
+    ),
+    Case("nobody else gives a loan back", LENT, give_back("b", 10), None),
+    Case("a loan is given back once", GIVEN_BACK, give_back("a", 11), None),
+    Case(
+        "nothing is given back to an execution that has lost it",
+        INTRUDED,
+        give_back("a", 123),
+        None,
+    ),
+    # Keep.
+    Case(
+        "an execution extends its lease",
+        TAKEN,
+        keep(10, until=130),
+        held_by(EXECUTION, FIRST, until=130, duration=120, holder={"execution": EXECUTION}),
+    ),
+    Case(
+        "an execution takes the lease back from a dead attempt",
+        LENT,
+        keep(40, until=160),
+        TAKEN_BACK.row,
+    ),
+    Case("a living attempt keeps the lease", LENT, keep(20, until=160), None),
+    Case("an attempt keeps the lease within the clock skew", LENT, keep(31.999, until=160), None),
+    Case(
+        "a late request does not cut the execution's lease", GIVEN_BACK, keep(20, until=129), None
+    ),
+    Case("an execution does not extend what a stranger has", INTRUDED, keep(123, until=300), None),
+    Case("an execution's lease gets a later end", GIVEN_BACK, keep(20, until=130), None),
+    Case(
+        "an execution does not extend another one's lease",
+        LENT,
+        keep(40, until=160, execution="another"),
+        None,
+    ),
+    Case("an execution extends nothing that it has returned", RETURNED, keep(40, until=160), None),
+    Case("an execution extends nothing that nobody has", RESTING_LOAN, keep(40, until=160), None),
+    # Return.
+    Case("an execution returns its lease", GIVEN_BACK, return_(20), RETURNED.row),
+    Case(
+        "an execution returns what a dead attempt has",
+        LENT,
+        return_(40),
+        lent("a", FIRST + 1, at=1)._replace(owner=None, expires_at=None, last_run=SUCCEEDED),
+    ),
+    Case("an execution returns nothing that a living attempt has", LENT, return_(20), None),
+    Case("an execution returns nothing that a stranger has", INTRUDED, return_(123), None),
+    Case("another execution returns nothing", LENT, return_(40, "another"), None),
     # TakeTicket.
     Case(
         "a ticket is given while it is held",

@@ -22,7 +22,10 @@ same rules itself, as DynamoDB does with `operation.condition` and `operation.up
 """
 
 from ._clock import Clock
+from ._protocol.borrowing import Borrow, CheckpointLoan, GiveBack, RenewLoan
 from ._protocol.coalesce import LaterSuccess, Success
+from ._protocol.execution import Keep, Return
+from ._protocol.loan import Loan
 from ._protocol.operation import Operation
 from ._protocol.operations import Acquire, ForceRelease, Release, Renew, TakeTicket
 from ._protocol.parking import Claim, Park
@@ -35,20 +38,27 @@ from ._stores.force_release import force_release
 __all__ = [
     "Acquire",
     "Advance",
+    "Borrow",
     "Checkpoint",
+    "CheckpointLoan",
     "Claim",
     "Clock",
     "ForceRelease",
+    "GiveBack",
+    "Keep",
     "LaterSuccess",
     "LeaseRecord",
     "LeaseStore",
+    "Loan",
     "Operation",
     "Park",
     "Progress",
     "Redo",
     "Release",
     "Renew",
+    "RenewLoan",
     "Reply",
+    "Return",
     "Success",
     "TakeTicket",
     "force_release",

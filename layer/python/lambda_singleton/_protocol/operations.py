@@ -121,6 +121,7 @@ class Acquire(NamedTuple):
             begun=self.order if record is None or self.order is not None else record.begun,
             progress=None if record is None else record.progress,
             success=None if record is None else record.success,
+            loan=None if record is None else record.loan,
         )
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .coalesce import Success
+from .loan import Loan
 
 #: What a holder tells about itself, and a run about how it went. All else that a row may say of
 #: them is not read: whoever writes it would choose what others are shown.
@@ -59,7 +60,7 @@ class LeaseRecord(NamedTuple):
     found in the row, who had died; its own owner if the lease was free. `done` is the order of the
     latest run that has succeeded, `begun` of the latest that has begun: a number, or a time.
     `progress` is how far a run has come that has not succeeded. `success` is the latest one that
-    others may share.
+    others may share. `loan` is the latest one of an execution to one of its tasks.
     """
 
     name: str
@@ -76,6 +77,7 @@ class LeaseRecord(NamedTuple):
     begun: int | str | None = None
     progress: Progress | None = None
     success: Success | None = None
+    loan: Loan | None = None
 
     @property
     def is_paused(self) -> bool:

@@ -176,5 +176,6 @@ class Waiting:
         return seen if began is None else max(seen, self._clock.time() - began)
 
 
-def _sign_of_life(record: LeaseRecord | None) -> tuple[str | None, float | None] | None:
-    return None if record is None else (record.owner, record.expires_at)
+def _sign_of_life(record: LeaseRecord | None) -> tuple[str | None, float | None, int] | None:
+    # An execution that has its lease back may have it with the same end: a loan raises the token.
+    return None if record is None else (record.owner, record.expires_at, record.token)

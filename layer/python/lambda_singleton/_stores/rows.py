@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .._clock import LATEST, milliseconds
 from .._protocol.coalesce import LONGEST_WORK, Success
+from .._protocol.loan import Loan
 from .._protocol.operation import Operation, Value
 from .._protocol.order import HIGHEST_ORDER
 from .._protocol.record import (
@@ -28,6 +29,9 @@ _LAST_TOKEN = 2**63 - 1
 #: The attributes of a row that the protocol names itself.
 ATTRIBUTES = frozenset(
     {
+        "attempt_until_ms",
+        "baton",
+        "baton_token",
         "begun",
         "done",
         "duration_ms",
@@ -104,6 +108,7 @@ class Rows(NamedTuple):
             begun=_order(item, "begun"),
             progress=_progress(item),
             success=_success(item),
+            loan=_loan(item),
         )
 
 
@@ -156,6 +161,17 @@ def _success(item: Mapping[str, Any]) -> Success | None:
     if token is None or not isinstance(work, str) or len(work) > LONGEST_WORK:
         raise ValueError("its success is not a token with a text of whose it is")
     return Success(token, work)
+
+
+def _loan(item: Mapping[str, Any]) -> Loan | None:
+    execution = _owner(item, "baton")
+    if execution is None:
+        return None
+    token = _number(item, "baton_token", _LAST_TOKEN)
+    until = _number(item, "attempt_until_ms", _LAST_MOMENT)
+    if token is None:
+        raise ValueError("its baton has no baton_token")
+    return Loan(execution, token, None if until is None else until / 1000)
 
 
 def _order(item: Mapping[str, Any], attribute: str) -> int | str | None:
