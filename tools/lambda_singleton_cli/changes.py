@@ -106,6 +106,9 @@ def _dead_before(old: Status | None, new: Status) -> str | None:
     """Return whom the lease was taken over from."""
     before = None if old is None else old.record.owner
     found = new.record.taken_from
+    if new.lent_by is not None and found == new.lent_by:
+        # An execution that lends its lease to a task is alive.
+        return None
     if old is not None and before is not None and found == before != new.record.owner:
         return who(old)
     return None if found is None or new.record.owner in (None, found) else "somebody"

@@ -115,6 +115,14 @@ class Status:
         return max(0, self.record.tickets - self.record.served)
 
     @property
+    def lent_by(self) -> str | None:
+        """The execution that has lent it to one of its tasks; None if it is not lent."""
+        loan, owner = self.record.loan, self.record.owner
+        if loan is None or owner in (None, loan.execution) or loan.token != self.record.token:
+            return None
+        return loan.execution
+
+    @property
     def holder(self) -> Mapping[str, str]:
         """Who holds it or held it last, as they described themselves."""
         return self.record.holder or {}
@@ -129,8 +137,14 @@ class Status:
         record = self.record
         progress = None if record.progress is None else record.progress.text
         token, work = (None, None) if record.success is None else record.success
-        more = {"done": record.done, "begun": record.begun, "progress": progress}
+        more: dict[str, Any] = {"done": record.done, "begun": record.begun, "progress": progress}
         more |= {"succeeded": token, "succeeded_by": work}
+        if record.loan is not None and self.lent_by is not None:
+            until = record.loan.until
+            more["loan"] = {
+                "execution": self.lent_by,
+                "until": None if until is None else utc(until),
+            }
         return {
             "name": record.name,
             "state": self.state.value,

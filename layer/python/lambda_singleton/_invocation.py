@@ -60,8 +60,8 @@ def term_of(context: Any, store: LeaseStore, *, duration: float | None, min_hold
     return Term(duration, deadline, store.kill_grace, min_hold, stop_at_deadline=stop)
 
 
-def describe_holder(context: Any) -> dict[str, str]:
-    """Describe the running invocation or, outside of Lambda, the process.
+def describe_holder(context: Any, execution: str | None = None) -> dict[str, str]:
+    """Describe the running invocation, perhaps of an execution's task, or the process.
 
     This is for people: nothing is decided on it.
     """
@@ -70,6 +70,7 @@ def describe_holder(context: Any) -> dict[str, str]:
     facts = {"function": function}
     if function:
         facts["version"] = environment.get("AWS_LAMBDA_FUNCTION_VERSION")
+    facts["execution"] = execution
     facts["request_id"] = getattr(lambda_context(context), "aws_request_id", None)
     if function:
         facts["log_group"] = environment.get("AWS_LAMBDA_LOG_GROUP_NAME")

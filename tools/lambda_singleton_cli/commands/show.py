@@ -40,6 +40,7 @@ def facts(status: Status) -> Iterator[Fact]:
     if is_parked(record.owner):
         who = terminal_text(status.holder.get("execution", "unknown"))
         yield Fact("parked", f"its durable execution is suspended, and goes on with it: {who}")
+    yield from _loan(status)
     if status.since is not None:
         yield Fact("since", _moment(status.since, status.now))
     if status.until is not None:
@@ -70,7 +71,11 @@ def holder(status: Status) -> Iterator[Fact]:
     label = "holder" if status.record.owner is not None else "was held by"
     version = known.get("version")
     words = [
-        known.get("function") or known.get("host") or known.get("paused_by") or "unknown holder",
+        known.get("function")
+        or known.get("host")
+        or known.get("paused_by")
+        or ("execution" in known and "an execution")
+        or "unknown holder",
         version and f"version {version}",
         "process" in known and f"process {known['process']}",
         "region" in known and f"in {known['region']}",
@@ -82,6 +87,15 @@ def holder(status: Status) -> Iterator[Fact]:
     if "log_stream" in known:
         yield Fact("log stream", terminal_text(known["log_stream"]))
         yield from _logs(status)
+
+
+def _loan(status: Status) -> Iterator[Fact]:
+    execution = status.lent_by or status.holder.get("execution")
+    if execution is not None:
+        yield Fact("execution", terminal_text(execution))
+    loan = status.record.loan
+    if status.lent_by is not None and loan is not None and loan.until is not None:
+        yield Fact("lent until", f"{_moment(loan.until, status.now)}; then its execution may go on")
 
 
 def _logs(status: Status) -> Iterator[Fact]:

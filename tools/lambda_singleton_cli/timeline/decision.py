@@ -29,7 +29,7 @@ KINDS = frozenset(
 _TEXTS = (
     *("owner", "taken_from", "outcome", "reason", "error", "by", "until", "held_until"),
     *("request_id", "requestId", "function_request_id"),
-    *("function_name", "function", "service", "log_stream", "logStream"),
+    *("execution", "function_name", "function", "service", "log_stream", "logStream"),
 )
 _NUMBERS = ("token", "until", "held_until", "took", "waited")
 
@@ -117,6 +117,7 @@ class Decision:
         facts = {
             "Function": self.text("function_name", "function", "service"),
             "Request": self.request,
+            "Execution": self.text("execution"),
             "Log stream": self.text("log_stream", "logStream"),
         }
         return {label: fact for label, fact in facts.items() if fact}

@@ -71,6 +71,8 @@ class Options(NamedTuple):
     order: Callable[[Any, Any], Order] | None = None
     rising: bool = False
     work: str | None = None
+    execution: Callable[[Any, Any], str | None] | None = None
+    loan_park: float = 0.0
     park: float | None = None
 
     def of(self, function: Callable[..., Any]) -> "Options":
@@ -98,6 +100,9 @@ class Options(NamedTuple):
             name = self.full_name(event, context)
             term = term_of(context, store, duration=self.duration, min_hold=self.min_hold)
             aim = self._aim(event, context)
+            execution = None if self.execution is None else self.execution(event, context)
+            if execution is not None:
+                return self._loan(store, name, term, context, execution)
         holder = describe_holder(context)
         if self.park is None or is_disabled():
             tenure = Tenure(store, name, term, holder, aim)
@@ -111,6 +116,13 @@ class Options(NamedTuple):
         if self.order is not None:
             return Aim(self.order(event, context), rising=self.rising)
         return NOTHING_MORE if self.work is None else Aim(work=self.work)
+
+    def _loan(self, store: LeaseStore, name: str, term: Term, context: Any, execution: str) -> Hold:
+        from .._holding.borrower import Borrower
+
+        holder = describe_holder(context, execution)
+        tenure = Borrower(store, name, term, holder, execution=execution, park=self.loan_park)
+        return Hold(tenure, wait=self.wait, on_lost=self.on_lost)
 
     def held(self, event: Any, context: Any, error: LeaseHeldError) -> Any:
         """Do what `on_held` says; what is done, or superseded, is skipped in any case."""

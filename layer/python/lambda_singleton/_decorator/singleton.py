@@ -39,6 +39,8 @@ def singleton(
     on_held: Literal["raise"] = "raise",
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
+    borrow: Key | None = None,
+    park: float | timedelta | None = None,
     store: LeaseStore | None = None,
 ) -> Guard: ...
 @overload
@@ -101,6 +103,7 @@ def singleton(
     on_held: Literal["skip"],
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
+    park: float | timedelta | None = None,
     store: LeaseStore | None = None,
 ) -> GuardOr[Skipped]: ...
 @overload
@@ -125,19 +128,10 @@ def singleton(
     on_held: OnHeld[X],
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
+    borrow: Key | None = None,
+    park: float | timedelta | None = None,
     store: LeaseStore | None = None,
 ) -> GuardOr[X]: ...
-@overload
-def singleton(
-    name: str,
-    duration: float | timedelta | None = None,
-    *,
-    park: float | timedelta,
-    key: Key | None = None,
-    wait: float | timedelta = 0,
-    on_lost: OnLost = "interrupt",
-    store: LeaseStore | None = None,
-) -> Guard: ...
 def singleton(
     name: str,
     duration: float | timedelta | None = None,
@@ -149,6 +143,7 @@ def singleton(
     on_held: Literal["raise", "skip", "coalesce"] | OnHeld[Any] = "raise",
     on_lost: OnLost = "interrupt",
     min_hold: float | timedelta = 0,
+    borrow: Key | None = None,
     park: float | timedelta | None = None,
     store: LeaseStore | None = None,
 ) -> Any:
@@ -185,7 +180,13 @@ def singleton(
             thread, then as "report".
         min_hold: Seconds from the start during which nobody may run it again, even after it has
             ended: for duplicate deliveries of a schedule.
-        park: For a durable function, below `@durable_execution`: it keeps the lease over its waits,
+        borrow: Which execution of a state machine the lease is borrowed from: a JMESPath expression
+            over the event, or a callable `(event, context)`, that gives the id by which the
+            execution has taken it. Without one in the event, the lease is taken as usual.
+        park: With `borrow`: seconds that the lease outlasts a task that says nothing, so that its
+            execution can go on with it: at least `duration`, and the pause before a retry. An
+            execution that was aborted keeps others out for as long.
+            For a durable function, below `@durable_execution`: it keeps the lease over its waits,
             until it ends in whatever way. Seconds for which others find it held after the moment
             at which the execution was to go on, or has died: then it has lost it.
         store: Where leases live; by default one `DynamoDBStore()` for the process.
@@ -197,14 +198,23 @@ def singleton(
         LeaseHeldError: From the handler: somebody else holds the lease.
         LeaseDeadlineError: From the handler: too little time is left to start it.
         LeaseStoreError: From the handler: DynamoDB did not answer. It has not run.
-        LeaseLostError: From the handler: the lease was lost while it ran.
+        LeaseLostError: From the handler: the lease was lost while it ran, or the execution that it
+            is to be borrowed from has lost it before.
     """
     if on_held not in ("raise", "skip", "coalesce") and not callable(on_held):
         raise LeaseConfigError(
             f'on_held must be "raise", "skip", "coalesce" or a callable, not {on_held!r}'
         )
     _refuse_misuse(once=once, order=order, key=key, on_held=on_held, min_hold=min_hold)
-    if park is not None:
+    execution, loan_park = None, 0.0
+    if borrow is not None:
+        from .borrow import borrowing, park_of, refuse_combinations
+
+        refuse_combinations(once=once, order=order, on_held=on_held, min_hold=min_hold)
+        execution, loan_park = borrowing(name, borrow), park_of(park, duration)
+        # A durable function's park is another one.
+        park = None
+    elif park is not None:
         from .parking import refuse_with_park
 
         refuse_with_park(once=once, order=order, on_held=on_held, min_hold=min_hold)
@@ -220,6 +230,8 @@ def singleton(
         order=_order(name, once=once, order=order),
         rising=order is not None,
         park=None if park is None else seconds(park, "park", least=SHORTEST),
+        execution=execution,
+        loan_park=loan_park,
     )
     if on_held == "coalesce":
         from .coalesce import refuse_misuse

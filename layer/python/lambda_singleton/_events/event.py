@@ -25,7 +25,8 @@ class LeaseEvent(NamedTuple):
     `kind` is one of
 
     - "acquired": by `owner`, with `token`, until `until`; it `took` that long, of which it
-      `waited`. `taken_from` is the owner that died with it, None if the lease was free.
+      `waited`. `taken_from` is the owner that died with it, None if the lease was free. It was
+      borrowed if there is an `execution`: so was what is renewed, lost and released later.
     - "waiting": `holder` has it, at least until `held_until` if they renew no more; `reason` as of
       "skipped".
     - "skipped": the handler does not run, since `holder` has the lease until `held_until`; with the
@@ -61,3 +62,4 @@ class LeaseEvent(NamedTuple):
     holder: Mapping[str, str] | None = None
     held_until: float | None = None
     error: Exception | None = None
+    execution: str | None = None

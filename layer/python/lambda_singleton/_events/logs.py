@@ -47,7 +47,9 @@ def _sentence(event: LeaseEvent) -> str:
             dead = event.taken_from
             how = f"taken over after owner {fact(dead)} let it expire," if dead else ""
             waited = f" after {event.waited:.3f} s of waiting" if event.waited else ""
-            return f"{lease} {how or 'acquired'} with token {event.token}{waited}"
+            of = f" from execution {fact(event.execution)}" if event.execution else ""
+            taken = f"borrowed{of}" if of else "acquired"
+            return f"{lease} {how or taken} with token {event.token}{waited}"
         case "waiting":
             return f"waiting for {lease}, which {_holder(event)}"
         case "skipped":
@@ -63,7 +65,12 @@ def _sentence(event: LeaseEvent) -> str:
         case "lost":
             return f"{lease} (token {event.token}) is lost: {plain(str(event.reason))}"
         case "released":
-            return f"{lease} released after {event.held or 0:.3f} s: {event.outcome}"
+            to = (
+                f"given back to execution {fact(event.execution)}"
+                if event.execution
+                else "released"
+            )
+            return f"{lease} {to} after {event.held or 0:.3f} s: {event.outcome}"
         case "release_failed":
             return f"{lease} could not be released and ends by itself: {_error(event)}"
         case "unrecorded":

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from .._errors import LeaseDeadlineError
+from .._errors import LeaseDeadlineError, LeaseLostError
 from .._switch import is_on
 from .event import LeaseEvent
 
@@ -67,7 +67,10 @@ def _ephemeral_metrics() -> Any:
 
 
 def _measured(event: LeaseEvent) -> Iterator[tuple[str, str, float]]:
-    if event.kind in _COUNTED and not isinstance(event.error, LeaseDeadlineError):
+    if event.kind == "failed" and isinstance(event.error, LeaseLostError):
+        # Its execution has lost it, and the store has answered.
+        yield _COUNTED["lost"], "Count", 1
+    elif event.kind in _COUNTED and not isinstance(event.error, LeaseDeadlineError):
         yield _COUNTED[event.kind], "Count", 1
     # Zeros as well: of a period with skips only, the maximum of `Acquired` is 0.
     if event.kind in ("skipped", "coalesced"):

@@ -54,7 +54,8 @@ def acquire(tenure: Tenure, *, wait: float) -> Steps[None]:
     clock, name = tenure.store.clock, tenure.name
     began = clock.monotonic()
     try:
-        waited = yield from _acquire(tenure, wait)
+        steps = _acquire(tenure, wait) if tenure.borrow is None else tenure.borrow(wait)
+        waited = yield from steps
     except LeaseHeldError as error:
         tell_of_refusal(error, clock.time(), took=clock.monotonic() - began)
         raise
@@ -67,8 +68,8 @@ def acquire(tenure: Tenure, *, wait: float) -> Steps[None]:
 def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
     # Returns for how many seconds others have had it meanwhile.
     store, clock, term = tenure.store, tenure.store.clock, tenure.term
-    _refuse_late_start(term, clock.time())
-    yield partial(_prepare, store, tenure.timeout)
+    refuse_late_start(term, clock.time())
+    yield partial(prepare_store, store, tenure.timeout)
     patience = min(wait, term.time_left(clock.time()) - TIME_TO_REPORT)
     waiting = Waiting(clock, patience=patience, clock_skew=store.clock_skew)
     refused_at: float | None = None
@@ -78,7 +79,7 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
         if action == "try":
             answer = yield from _try(tenure, waiting)
             if answer.reply.applied:
-                yield from _start(tenure, answer)
+                yield from start(tenure, answer)
                 return 0.0 if refused_at is None else now - refused_at
             refused_at = now if refused_at is None else refused_at
             tenure.may_be_in_row = False
@@ -96,15 +97,15 @@ def _acquire(tenure: Tenure, wait: float) -> Steps[float]:
             yield Pause(pause)
 
 
-def _prepare(store: LeaseStore, timeout: float) -> None:
-    # A lease counts from before its request: what takes long the first time comes before that.
+def prepare_store(store: LeaseStore, timeout: float) -> None:
+    """Do what takes long the first time: a lease counts from before its request."""
     prepare()
     store.prepare(timeout=timeout)
 
 
 def _try(tenure: Tenure, waiting: Waiting) -> Steps[Answer]:
     def bid(sent: Instant) -> Acquire:
-        _refuse_late_start(tenure.term, sent.wall)
+        refuse_late_start(tenure.term, sent.wall)
         asked = tenure.acquire_at(sent, waiting.silent_holder, waiting.ticket)
         return tenure.aim.unless_done(asked, waiting.first)
 
@@ -119,13 +120,13 @@ def _try(tenure: Tenure, waiting: Waiting) -> Steps[Answer]:
     )
 
 
-def _start(tenure: Tenure, answer: Answer) -> Steps[None]:
-    # What was taken but must not be used is given back at once.
+def start(tenure: Tenure, answer: Answer) -> Steps[None]:
+    """Hold what was taken; give it back at once if it must not be used."""
     assert answer.reply.record is not None
     tenure.taken(answer, answer.reply.record)
     try:
         tenure.refuse_wrong_clock(answer.reply, answer.sent)
-        _refuse_late_start(tenure.term, tenure.store.clock.time())
+        refuse_late_start(tenure.term, tenure.store.clock.time())
         tenure.check()
     except LeaseError as error:
         try:
@@ -165,7 +166,8 @@ def _look(tenure: Tenure, waiting: Waiting) -> Steps[None]:
         waiting.note(record, is_gone=record is None)
 
 
-def _refuse_late_start(term: Term, now: float) -> None:
+def refuse_late_start(term: Term, now: float) -> None:
+    """Raise `LeaseDeadlineError` if a handler that starts now would not get far."""
     left = term.time_left(now)
     if left < LEAST_TIME:
         raise LeaseDeadlineError(

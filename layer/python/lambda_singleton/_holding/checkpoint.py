@@ -9,6 +9,7 @@ from typing import Any
 
 from .._clock import Instant, milliseconds
 from .._errors import LeaseConfigError, LeaseDeadlineError, LeaseStoreError
+from .._protocol.operation import Operation
 from .._protocol.progress import Advance, Checkpoint
 from .._protocol.record import LONGEST_PROGRESS, LeaseRecord, Progress
 from .._text import quoted
@@ -73,8 +74,12 @@ def _advance(tenure: Tenure, text: str, effects: Sequence[Mapping[str, Any]]) ->
             _judge(tenure, answer)
 
 
-def _checkpoint_at(tenure: Tenure, text: str, sent: Instant) -> Checkpoint:
+def _checkpoint_at(tenure: Tenure, text: str, sent: Instant) -> Operation:
     step = next_step(tenure, text)
+    if tenure.borrow is not None:
+        from .borrower import checkpoint_loan_at
+
+        return checkpoint_loan_at(tenure, step, sent)
     return Checkpoint(tenure.name, tenure.owner, tenure.renew_at(sent).expires_at, step)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from .._protocol.term import Term
 from .._text import quoted
 from .aim import NOTHING_MORE, Aim
 from .request import Answer
+from .steps import Steps
 
 State = Literal["taking", "held", "releasing", "released", "expired", "stolen"]
 
@@ -63,6 +64,8 @@ class Tenure:
         self.step: Progress | None = None
         #: Whether too little time was left to finish.
         self.is_unfinished: bool = False
+        #: What takes it from an execution, in place of an acquisition.
+        self.borrow: Callable[[float], Steps[float]] | None = None
         self._holder = holder or {}
         self._pid = os.getpid()
         self._state: State = "taking"
