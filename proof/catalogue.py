@@ -114,6 +114,40 @@ def halves(
 
 ATTEMPT, PARK = "_holding/attempt.py", "_decorator/parking.py"
 BRANCHES, DURABLE = "_decorator/branches.py", "platform/test_durable_lease.py"
+BORROWING, EXECUTION = "_protocol/borrowing.py", "_protocol/execution.py"
+BORROWER = "_holding/borrower.py"
+
+
+def loans(
+    case: str,
+    *,
+    expression: tuple[str, str, str],
+    python: tuple[str, str, str],
+    fails: str = "applied is True",
+) -> tuple[Removal, Removal]:
+    """Return the same for a rule of loans, whose halves are in two files."""
+    contract = "stores/test_store_contract.py"
+    return (
+        removal(f"{contract}::TestEngine::{case}", fails, expression),
+        removal(f"{contract}::TestMemory::{case}", fails, python),
+    )
+
+
+# Two operations end in the same lines, and are told apart by what they renew with.
+RENEWS = "return Renew(self.name, self.owner, self.expires_at)\n"
+SAVES = "return Checkpoint(self.name, self.owner, self.expires_at, self.progress)\n"
+PLAIN_CONDITION = """
+    @property
+    def condition(self) -> str:
+        return f"{self._plain.condition}"""
+LOAN_CONDITION = f'{PLAIN_CONDITION} AND #attempt_until_ms <= :attempt_until"\n'
+PLAIN_CONDITION += '"\n'
+PLAIN_ALLOWS = """
+    def allows(self, record: LeaseRecord | None) -> bool:
+        return self._plain.allows(record)"""
+LOAN_ALLOWS = f"{PLAIN_ALLOWS} and ends_by(record, self.attempt_until)\n"
+PLAIN_ALLOWS += "\n"
+
 WAITING, INVOCATION = "_protocol/waiting.py", "_invocation.py"
 ORDER, AIM = "_decorator/order.py", "_holding/aim.py"
 ORDERS, COALESCE = "_protocol/order.py", "_protocol/coalesce.py"
@@ -1511,6 +1545,202 @@ RULES = (
                 "except ConflictError:\n            return self._despite_conflicts(partial",
                 "except ZeroDivisionError:\n            return self._despite_conflicts(partial",
             ),
+        ),
+    ),
+    # One lease over a state machine.
+    rule(
+        "Each attempt of a task borrows under an owner of its own.",
+        removal(
+            "core/test_borrow.py::TestATask::test_borrows_and_gives_back_with_two_requests",
+            "during.owner not in",
+            (BORROWER, "self.execution = execution", "self.execution = self.owner = execution"),
+        ),
+        model=Constant("OwnerIsFreshForEachAttempt", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("attempts_share_an_owner", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "Nothing is borrowed from an attempt that may be alive.",
+        *loans(
+            "test_a_living_attempt_is_not_borrowed_from",
+            expression=(BORROWING, '" AND #attempt_until_ms <= :dead))"', '"))"'),
+            python=(EXECUTION, "        and milliseconds(loan.until) <= dead\n", ""),
+        ),
+        model=Constant("WaitsForTheAttempt", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("borrow_from_the_living", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "A late request to borrow does not cut the park.",
+        *loans(
+            "test_a_late_request_does_not_cut_the_park",
+            expression=(
+                BORROWING,
+                '"#expires_at_ms <= :expires_at AND (#owner = :execution"',
+                '"(#owner = :execution"',
+            ),
+            python=(
+                BORROWING,
+                "return milliseconds(record.expires_at) <= self.expires_at and (",
+                "return (",
+            ),
+        ),
+        model=Constant("BorrowNeverCutsThePark", breaks="ParkHolds", module="Borrow"),
+        simulation=Switch("borrow_may_cut_the_park", shows="a stranger", world="loans"),
+    ),
+    rule(
+        "A request to borrow that comes twice does not bring the attempt's own end down.",
+        *loans(
+            "test_a_late_request_does_not_bring_an_attempts_end_down",
+            expression=(
+                BORROWING,
+                '" OR (#owner = :owner AND #attempt_until_ms <= :attempt_until)"',
+                '" OR #owner = :owner"',
+            ),
+            python=(
+                BORROWING,
+                "or (record.owner == self.owner and ends_by(record, self.attempt_until))",
+                "or record.owner == self.owner",
+            ),
+        ),
+        model=Constant("BorrowNeverLowersTheAttempt", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("borrow_may_lower_its_own_end", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "Nothing is borrowed if somebody else has had the lease since.",
+        *loans(
+            "test_nothing_is_borrowed_from_a_stranger_who_came_after_a_dead_attempt",
+            expression=(BORROWING, ' AND #baton_token = #token"', '"'),
+            python=(EXECUTION, "        and loan.token == record.token\n", ""),
+        ),
+        model=Constant("BorrowNeedsContinuity", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("borrow_without_continuity", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "An execution that has ended lends nothing.",
+        *loans(
+            "test_nothing_is_borrowed_while_nobody_has_it",
+            expression=(BORROWING, "(attribute_exists(#owner) AND #baton", "(#baton"),
+            python=(
+                EXECUTION,
+                "        record.owner is not None\n        and loan",
+                "        loan",
+            ),
+        ),
+        model=Constant("BorrowNeedsAnOwner", breaks="EndedStaysEnded", module="Borrow"),
+        simulation=Switch("borrow_of_a_free_lease", shows="revived", world="loans"),
+    ),
+    rule(
+        "The length that belongs to a loan's end is written with it.",
+        *loans(
+            "test_a_task_borrows_the_lease_of_its_execution",
+            fails="duration=30",
+            expression=(
+                BORROWING,
+                '" #expires_at_ms = :expires_at, #duration_ms = :duration, #expiration',
+                '" #expires_at_ms = :expires_at, #expiration',
+            ),
+            python=(
+                BORROWING,
+                "            duration=self.duration / 1000,\n            taken_from",
+                "            taken_from",
+            ),
+        ),
+        model=Constant("WritesTheLength", breaks="ParkHolds", module="Borrow"),
+        simulation=Switch("the_length_is_left_behind", shows="a stranger", world="loans"),
+    ),
+    rule(
+        "A late renewal does not bring the end of an attempt down.",
+        *loans(
+            "test_a_late_renewal_does_not_bring_the_attempts_end_down",
+            expression=(BORROWING, f"{RENEWS}{LOAN_CONDITION}", f"{RENEWS}{PLAIN_CONDITION}"),
+            python=(
+                BORROWING,
+                f"{RENEWS}{LOAN_CONDITION}{LOAN_ALLOWS}",
+                f"{RENEWS}{LOAN_CONDITION}{PLAIN_ALLOWS}",
+            ),
+        ),
+        *loans(
+            "test_a_late_checkpoint_does_not_bring_the_attempts_end_down",
+            expression=(BORROWING, f"{SAVES}{LOAN_CONDITION}", f"{SAVES}{PLAIN_CONDITION}"),
+            python=(
+                BORROWING,
+                f"{SAVES}{LOAN_CONDITION}{LOAN_ALLOWS}",
+                f"{SAVES}{LOAN_CONDITION}{PLAIN_ALLOWS}",
+            ),
+        ),
+        model=Constant("LoanRenewalNeverLowers", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("a_renewal_may_lower_the_attempt", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "Strangers are kept out for the park, which is longer than an attempt's lease.",
+        removal(
+            "core/test_borrow.py::TestStrangers::test_are_kept_out_for_the_park",
+            "DID NOT RAISE",
+            (BORROWER, "milliseconds(sent.wall + self._park)", "self.term.expiry(sent.wall)"),
+        ),
+        model=Constant("ParksBeyondTheAttempt", breaks="ParkHolds", module="Borrow"),
+        simulation=Switch("a_park_like_a_lease", shows="a stranger", world="loans"),
+    ),
+    rule(
+        "An execution gets its lease back from an attempt that is dead: it has lost nothing.",
+        *loans(
+            "test_an_execution_returns_what_a_dead_attempt_has",
+            fails="applied is False",
+            expression=(
+                EXECUTION,
+                "        return _GOES_ON\n",
+                '        return "#owner = :owner"\n',
+            ),
+            python=(
+                EXECUTION,
+                "owner == self.owner or goes_on(record, self.owner, self.now - self.clock_skew)",
+                "owner == self.owner",
+            ),
+        ),
+        model=Constant("ReturnsFromTheDead", breaks="NoFalseLoss", module="Borrow"),
+        simulation=Switch("return_from_itself_only", shows="never got", world="loans"),
+    ),
+    rule(
+        "An execution returns nothing that an attempt may still work under.",
+        *loans(
+            "test_an_execution_returns_nothing_that_a_living_attempt_has",
+            expression=(EXECUTION, '" AND #attempt_until_ms <= :dead)"', '")"'),
+            python=(EXECUTION, "        and milliseconds(loan.until) <= dead\n", ""),
+        ),
+        model=Constant("ReturnWaitsForTheAttempt", breaks="MutualExclusion", module="Borrow"),
+        simulation=Switch("return_from_the_living", shows="two handlers", world="loans"),
+    ),
+    rule(
+        "A late request of an execution does not cut its own lease.",
+        *loans(
+            "test_a_late_request_does_not_cut_the_executions_lease",
+            expression=(
+                EXECUTION,
+                '"#expires_at_ms < :expires_at AND ({_GOES_ON})"',
+                '"{_GOES_ON}"',
+            ),
+            python=(
+                EXECUTION,
+                "            and milliseconds(record.expires_at) < self.expires_at\n",
+                "",
+            ),
+        ),
+        model=Constant("KeepRaises", breaks="ParkHolds", module="Borrow"),
+        simulation=Switch("keep_may_lower", shows="a stranger", world="loans"),
+    ),
+    rule(
+        "An execution that lends its lease is not told as dead.",
+        removal(
+            "core/test_borrow.py::TestWhatIsTold::test_events_name_the_execution",
+            "an execution is not dead",
+            (BORROWER, "if self.taken_from == self.execution:", "if not self.execution:"),
+        ),
+    ),
+    rule(
+        "A loan between two sights of the row is a sign of life.",
+        removal(
+            "core/test_borrow.py::TestStrangers::test_see_a_loan_by_its_token",
+            "silent",
+            ("_protocol/waiting.py", "record.expires_at, record.token)", "record.expires_at, 0)"),
         ),
     ),
 )

@@ -250,7 +250,7 @@ class History:
             for run in runs:
                 open_runs = [other for other in open_runs if other.span.end > run.span.start]
                 for other in open_runs:
-                    if any(a.overlaps(b) for a in self._trusted(other) for b in self._trusted(run)):
+                    if any(a.overlaps(b) for a in self.trusted(other) for b in self.trusted(run)):
                         yield (
                             f"two handlers of {lease} at the same time:"
                             f" tokens {other.token} and {run.token}"
@@ -413,7 +413,7 @@ class History:
                 by_lease[run.lease].append(run)
         yield from sorted(by_lease.items())
 
-    def _trusted(self, run: Run) -> Iterator[Span]:
+    def trusted(self, run: Run) -> Iterator[Span]:
         """Yield when it was at work, but for the moment in which it wakes up too late."""
         for span in run.active:
             woke_up = any(pause.end == span.start for pause in run.pauses)

@@ -9,9 +9,12 @@ from typing import NamedTuple
 from lambda_singleton import LeaseRecord
 from lambda_singleton._clock import Instant, milliseconds
 from lambda_singleton._holding import checkpoint
+from lambda_singleton._holding.borrower import Borrower
 from lambda_singleton._holding.renewal import Renewal
 from lambda_singleton._holding.tenure import Tenure
+from lambda_singleton._protocol.borrowing import Borrow, RenewLoan
 from lambda_singleton._protocol.coalesce import LaterSuccess, Success
+from lambda_singleton._protocol.execution import Keep, Return
 from lambda_singleton._protocol.operations import Acquire, Release, Renew
 from lambda_singleton._protocol.progress import Advance, Checkpoint
 from lambda_singleton._protocol.record import Progress
@@ -31,6 +34,8 @@ SWITCHES: dict[str, Broken] = {}
 
 _allows, _apply = Acquire.allows, Acquire.apply
 _release_at, _release = Tenure.release_at, Release.apply
+_borrows, _borrowed, _keeps, _returns = Borrow.allows, Borrow.apply, Keep.allows, Return.allows
+_borrow_at = Borrower.borrow_at
 _silent_in: property = Waiting._silent_in  # type: ignore[assignment]
 
 
@@ -126,7 +131,9 @@ def order_without_begun(self: Acquire, record: LeaseRecord | None) -> bool:
 
 @_replaces(Tenure, "release_at")
 def failure_is_recorded(self: Tenure, sent: Instant, outcome: str) -> Release:
-    return _release_at(self, sent, outcome)._replace(done=self.aim.order)
+    operation = _release_at(self, sent, outcome)
+    assert isinstance(operation, Release)
+    return operation._replace(done=self.aim.order)
 
 
 @_replaces(Checkpoint, "allows")
@@ -164,9 +171,91 @@ def success_with_the_rows_token(self: Release, record: LeaseRecord | None) -> Le
 
 @_replaces(Tenure, "release_at")
 def failure_is_shared(self: Tenure, sent: Instant, outcome: str) -> Release:
-    return _release_at(self, sent, outcome)._replace(success=self.aim.success(self.token))
+    operation = _release_at(self, sent, outcome)
+    assert isinstance(operation, Release)
+    return operation._replace(success=self.aim.success(self.token))
 
 
 @_replaces(Acquire, "allows")
 def acquire_despite_success(self: Acquire, record: LeaseRecord | None) -> bool:
     return _allows(self._replace(unless=None), record)
+
+
+def _without_end(record: LeaseRecord | None) -> LeaseRecord | None:
+    """The row as if it had ended long ago, for other callers."""
+    return None if record is None else record._replace(expires_at=1.0)
+
+
+def _of_a_dead_attempt(record: LeaseRecord | None) -> LeaseRecord | None:
+    """The row as if the attempt that has borrowed it had ended long ago."""
+    loan = None if record is None else record.loan
+    if record is None or loan is None:
+        return record
+    return record._replace(loan=loan._replace(until=None if loan.until is None else 1.0))
+
+
+@_replaces(Borrower, "borrow_at")
+def attempts_share_an_owner(self: Borrower, sent: Instant) -> Borrow:
+    self.owner = f"{self.execution}/task"
+    return _borrow_at(self, sent)
+
+
+@_replaces(Borrow, "allows")
+def borrow_from_the_living(self: Borrow, record: LeaseRecord | None) -> bool:
+    return _borrows(self, _of_a_dead_attempt(record))
+
+
+@_replaces(Borrow, "allows")
+def borrow_may_cut_the_park(self: Borrow, record: LeaseRecord | None) -> bool:
+    return _borrows(self, _without_end(record))
+
+
+@_replaces(Borrow, "allows")
+def borrow_may_lower_its_own_end(self: Borrow, record: LeaseRecord | None) -> bool:
+    is_mine = record is not None and record.owner == self.owner
+    return _borrows(self, _of_a_dead_attempt(record) if is_mine else record)
+
+
+@_replaces(Borrow, "allows")
+def borrow_without_continuity(self: Borrow, record: LeaseRecord | None) -> bool:
+    if record is None or record.loan is None:
+        return _borrows(self, record)
+    return _borrows(self, record._replace(token=record.loan.token))
+
+
+@_replaces(Borrow, "allows")
+def borrow_of_a_free_lease(self: Borrow, record: LeaseRecord | None) -> bool:
+    if record is None or record.owner is not None:
+        return _borrows(self, record)
+    return _borrows(self, record._replace(owner="nobody", expires_at=1.0))
+
+
+@_replaces(Borrow, "apply")
+def the_length_is_left_behind(self: Borrow, record: LeaseRecord | None) -> LeaseRecord:
+    assert record is not None
+    return _borrowed(self, record)._replace(duration=record.duration)
+
+
+@_replaces(RenewLoan, "allows")
+def a_renewal_may_lower_the_attempt(self: RenewLoan, record: LeaseRecord | None) -> bool:
+    return self._plain.allows(record)
+
+
+@_replaces(Return, "allows")
+def return_from_itself_only(self: Return, record: LeaseRecord | None) -> bool:
+    return record is not None and record.owner == self.owner
+
+
+@_replaces(Return, "allows")
+def return_from_the_living(self: Return, record: LeaseRecord | None) -> bool:
+    return _returns(self, _of_a_dead_attempt(record))
+
+
+@_replaces(Keep, "allows")
+def keep_may_lower(self: Keep, record: LeaseRecord | None) -> bool:
+    return _keeps(self, _without_end(record))
+
+
+@_replaces(Borrower, "_parked_until")
+def a_park_like_a_lease(self: Borrower, sent: Instant) -> int:
+    return self.term.expiry(sent.wall)

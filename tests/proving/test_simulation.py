@@ -25,11 +25,14 @@ from proof.deliveries import (
     slots,
     versions,
 )
+from proof.loans import lend
 from proof.rebuilds import Caller, Rebuilds, judge, rebuilds
 from proof.simulation import NIGHT, SKEW, Incident, Weather, World, jitter_from, simulate
 from proof.switches import SWITCHES
 
 SEEDS = 2200
+#: As many worlds of loans as the rarest break of a rule needs.
+LOANS = 600
 #: A thousand slots, and twenty versions of one thing.
 JOBS: dict[str, Callable[[int], Deliveries]] = {
     "slots": lambda seed: deliver(seed, slots(1000), seconds=6000, within=2000),
@@ -162,6 +165,19 @@ def test_fifty_callers_during_one_run_need_one_more() -> None:
         assert (told["attempted"], told["started"], told["shared"]) == (51, 2, 49), f"seed {seed}"
 
 
+def test_executions_and_their_tasks_never_harm_each_other_nor_strangers() -> None:
+    outcomes = Counter[str]()
+    crashes = 0
+    for seed in range(150):
+        world = lend(seed)
+        assert list(world.violations()) == [], f"seed {seed}"
+        outcomes.update(world.outcomes)
+        crashes += world.crashes
+    assert outcomes["succeeded"] > 100
+    assert outcomes["lost"] > 100
+    assert crashes > 300
+
+
 def test_a_seed_tells_the_same_story_again() -> None:
     assert simulate(7).events == simulate(7).events
     assert simulate(7).events != simulate(8).events
@@ -218,6 +234,9 @@ def test_each_rule_is_needed(switch: Switch, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(*SWITCHES[switch.name])
     if switch.world == "simulate":
         assert violation(switch.shows, tells_time=False) is not None
+    elif switch.world == "loans":
+        told = (text for seed in range(LOANS) for text in lend(seed).violations())
+        assert any(switch.shows in text for text in told)
     else:
         assert switch.shows in " ".join(jobs(switch.world, 5))
 
