@@ -9,7 +9,13 @@ from lambda_singleton import current_lease, singleton
 
 
 @work.tracer.capture_lambda_handler
-@singleton("reindex", duration=float(os.environ.get("LEASE_SECONDS", "60")))
+@singleton(
+    "reindex",
+    duration=float(os.environ.get("LEASE_SECONDS", "60")),
+    # Where an execution has the lease for all of its states, as in reindex_borrowed.asl.yaml.
+    borrow="execution",
+    park=float(os.environ.get("PARK_SECONDS", "120")),
+)
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Rebuild one index."""
     with work.logged(current_lease()):

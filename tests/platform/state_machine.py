@@ -25,6 +25,14 @@ def natively(table: str = "leases") -> dict[str, Any]:
     return definition("reindex_natively", LeaseTable=table)
 
 
+def borrowed(
+    table: str = "leases",
+    function: str = "arn:aws:lambda:us-east-1:123456789012:function:task",
+) -> dict[str, Any]:
+    """The state machine that lends the lease to its tasks."""
+    return definition("reindex_borrowed", LeaseTable=table, ReindexTaskArn=function)
+
+
 def reindex(
     function: str = "arn:aws:lambda:us-east-1:123456789012:function:task",
 ) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from botocore.validate import ParamValidator
 
 from lambda_singleton import DynamoDBStore, MemoryStore
 from lambda_singleton import _errors as errors
+from lambda_singleton._protocol.execution import Keep, Return
 from lambda_singleton._protocol.operations import Release
 
 from ..fakes import START, acquire
 from .cloudformation import ROOT
-from .state_machine import average_wait, catcher_for, natively, reindex, retrier_for
+from .state_machine import average_wait, borrowed, catcher_for, natively, reindex, retrier_for
 
 # What a killed function is called: by Lambda's runtimes today, and by Step Functions' own page.
 KILLED = ["Sandbox.Timedout", "Runtime.OutOfMemory", "Runtime.ExitError", "Lambda.Unknown"]
@@ -49,10 +50,15 @@ def states_of(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from states_of(branch)
 
 
-MACHINES = {"reindex": reindex(), "reindex_natively": natively()}
+MACHINES = {
+    "reindex": reindex(),
+    "reindex_natively": natively(),
+    "reindex_borrowed": borrowed(),
+}
 NATIVE_CALLS = [
     (name, state)
-    for name, state in states_of(natively())
+    for machine in (natively(), borrowed())
+    for name, state in states_of(machine)
     if ":dynamodb:" in state.get("Resource", "")
 ]
 
@@ -249,3 +255,74 @@ def test_the_native_state_machines_constants_are_the_librarys() -> None:
         == store._retention
     )
     assert (values[":one"], bid.values[":one"]) == ({"N": "1"}, 1)
+
+
+# ---- the machine that lends its lease ----
+
+
+def of_the_lender(name: str) -> dict[str, Any]:
+    state: dict[str, Any] = dict(states_of(borrowed()))[name]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "operation"),
+    [
+        ("TakeLease", acquire("reindex", "me")),
+        ("KeepLease", Keep("reindex", "me", {}, 0, 1, 1000)),
+        ("ReturnLease", Return("reindex", "me", 0, 1000, {})),
+    ],
+    ids=["TakeLease", "KeepLease", "ReturnLease"],
+)
+def test_the_lending_state_machine_asks_what_the_library_asks(state: str, operation: Any) -> None:
+    arguments = of_the_lender(state)["Arguments"]
+    assert arguments["ConditionExpression"] == operation.condition
+    assert arguments["UpdateExpression"] == operation.update
+    names = arguments["ExpressionAttributeNames"]
+    assert names == {f"#{name}": name for name in names.values()}
+    assert set(arguments["ExpressionAttributeValues"]) == {*operation.values, ":expiration"}
+    assert arguments["Key"] == {"id": {"S": operation.name}}
+
+
+def borrowing_variables() -> dict[str, float]:
+    text = (ROOT / "template.yaml").read_text()
+    return {name: constant(text, rf'{name}: "(\d+)"') for name in ("LEASE_SECONDS", "PARK_SECONDS")}
+
+
+def test_the_lending_state_machines_constants_are_the_librarys_and_its_tasks() -> None:
+    store = DynamoDBStore("leases")
+    variables = borrowing_variables()
+    duration, park = variables["LEASE_SECONDS"], variables["PARK_SECONDS"]
+    # With a longer one, each loan would ask twice; with a shorter one the park could not be kept.
+    assert borrowed()["States"]["Begin"]["Assign"]["lease_ms"] == park * 1000
+    for state, clock in (("KeepLease", "keep_ms"), ("ReturnLease", "return_ms")):
+        values = of_the_lender(state)["Arguments"]["ExpressionAttributeValues"]
+        assert constant(values[":dead"]["N"], rf"\${clock} - (\d+)") == 1000 * store.clock_skew
+        days = constant(values[":expiration"]["N"], r"\+ (\d+) \* 86400")
+        assert 86_400 * days == store._retention
+    keep = of_the_lender("KeepLease")["Arguments"]["ExpressionAttributeValues"]
+    assert keep[":expires_at"]["N"] == "{% $string($keep_ms + $lease_ms) %}"
+    assert keep[":duration"]["N"] == "{% $string($lease_ms) %}"
+    for name in ("Pages", "Publish"):
+        task = of_the_lender(name)
+        assert task["TimeoutSeconds"] > 900, "a zombie is not waited for"
+        killed = retrier_for(task, "Sandbox.Timedout")
+        held = retrier_for(task, "LeaseHeldError")
+        assert killed is not None
+        assert held is not None
+        assert killed["IntervalSeconds"] > duration + store.clock_skew
+        # The park outlasts the retry's pause, by a cold start.
+        assert park >= duration + killed["IntervalSeconds"] + 5
+        # Full jitter waits for a half of each on average, and for nothing at the worst.
+        assert average_wait(held) >= duration - 1
+        assert retrier_for(task, "LeaseLostError") is None
+    waits = of_the_lender("LongWait")["Seconds"]
+    assert waits <= park / 2, "kept in time"
+    assert 3 * waits > park, "and for longer than it would last"
+
+
+@pytest.mark.parametrize("error", ["LeaseLostError", "LeaseHeldError", "Anything"])
+def test_the_lender_returns_the_lease_whatever_its_work_fails_with(error: str) -> None:
+    catcher = catcher_for(borrowed()["States"]["Work"], error)
+    assert catcher is not None
+    assert catcher["Next"] == "ReadClockToReturn"
