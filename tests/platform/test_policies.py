@@ -172,7 +172,7 @@ def test_with_a_key_of_ones_own_everybody_with_leases_may_use_it_through_dynamod
         name for name, role in roles.items() if "dynamodb:" in json.dumps(role.get("Policies", []))
     }
     own_key = {"Fn::If": ["HasOwnKey", {"Ref": "LeaseKeyPolicy"}, {"Ref": "AWS::NoValue"}]}
-    assert len(with_leases) == 8
+    assert len(with_leases) == 9
     assert {
         name for name, role in roles.items() if own_key in role.get("ManagedPolicyArns", [])
     } == with_leases

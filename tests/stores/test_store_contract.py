@@ -16,16 +16,22 @@ from lambda_singleton import DynamoDBStore, LeaseRecord, LeaseStore, MemoryStore
 from lambda_singleton.stores import (
     Acquire,
     Advance,
+    Borrow,
     Checkpoint,
+    CheckpointLoan,
     Claim,
     ForceRelease,
+    GiveBack,
+    Keep,
     LaterSuccess,
     Operation,
     Park,
     Redo,
     Release,
     Renew,
+    RenewLoan,
     Reply,
+    Return,
     Success,
     TakeTicket,
 )
@@ -104,6 +110,12 @@ class TestTheKit:
             Advance,
             Claim,
             Park,
+            Borrow,
+            RenewLoan,
+            CheckpointLoan,
+            GiveBack,
+            Keep,
+            Return,
         }
 
     def test_a_store_that_refuses_nothing_fails(self) -> None:
