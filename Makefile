@@ -52,7 +52,7 @@ format: setup  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 tests: setup  ## the tests on PYTHON
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 tests-on-others: setup .venv-oldest/.ready  ## the tests on other interpreters, boto3, engines
 	@PYTHONS="$(OTHER_PYTHONS)" tests/on_others.sh

@@ -29,7 +29,15 @@ class PinnedSession(boto3.Session):
 
 #: What takes half a minute or more, the longest first: one file is run by one worker, and the last
 #: one to begin would be waited for.
-LONG = (*("platform/test_stack.py", "platform/test_isolation.py", "platform/test_demo.py"),)
+LONG = (
+    *(
+        "platform/test_borrowed_stack.py",
+        "platform/test_stack.py",
+        "platform/test_durable_lease.py",
+    ),
+    *("proving/test_cuts.py", "proving/test_simulation.py", "proving/test_soak.py"),
+    *("platform/test_isolation.py", "platform/test_demo.py", "proving/test_callers.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -368,9 +368,10 @@ class TestAStoreThatFails:
 class TestBranches:
     @pytest.mark.parametrize("kind", ["map", "parallel", "nested"])
     def test_it_is_kept_until_the_last_branch_has_ended(self, kind: str) -> None:
-        store, late = Journal(), list[Any]()
+        store, late, has_begun = Journal(), list[Any](), threading.Event()
 
         def slow() -> None:
+            has_begun.set()
             for _ in range(50):
                 time.sleep(0.01)
             late.append(is_refused(store))
@@ -378,6 +379,8 @@ class TestBranches:
         def item(context: DurableContext, number: int, index: int, numbers: Any) -> None:
             if number == 2:
                 slow()
+            else:
+                has_begun.wait(10)
 
         @durable(store)
         def handler(event: Any, context: DurableContext) -> None:
@@ -387,7 +390,7 @@ class TestBranches:
                 context.run_in_child_context(lambda child: _nested(child, item))
             else:
                 branches: Any = [
-                    lambda child: None,
+                    lambda child: has_begun.wait(10),
                     ParallelBranch(lambda child: slow(), name="slow"),
                 ]
                 context.parallel(branches, config=_first_of_two())
