@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--whole", action="store_true", help="all variables, the whole suite")
     options = parser.parse_args(arguments)
     runs = [] if options.short or options.whole else [[variable] for variable in VARIABLES]
-    tests = ["-n", "3", "--dist", "loadfile"] if options.whole else REPRESENTATIVE
+    tests = ["-n", "4", "--dist", "loadfile"] if options.whole else REPRESENTATIVE
     failed = 0
     for variables in [*runs, VARIABLES]:
         what = variables[0] if len(variables) == 1 else f"all {len(variables)} at once"
