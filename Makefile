@@ -26,7 +26,7 @@ demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take ov
 test:  ## lint, types, examples, and all tests on PYTHON: some nine minutes
 	@$(AND_SAY_WHAT_WAS_NOT_RUN) lint examples tests
 
-prove:  ## what takes longer: some half an hour
+prove:  ## what takes longer: more than an hour
 	@$(AND_SAY_WHAT_WAS_NOT_RUN) prove-short isolation-short mutants-short cuts hangs tests-on-others
 
 prove-short: model rules bench-check fuzz-short  ## the part of it that CI runs: some six minutes

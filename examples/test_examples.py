@@ -48,6 +48,19 @@ def of_type(template: dict[str, Any], kind: str) -> Any:
     return found
 
 
+def named(template: dict[str, Any], kind: str, name: str) -> Any:
+    resources = template["Resources"].items()
+    (found,) = [r for n, r in resources if r["Type"] == kind and n.startswith(name)]
+    return found
+
+
+def only(lease: str) -> dict[str, Any]:
+    return {
+        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [lease]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+
+
 def test_the_cdk_example(synthesised: Path) -> None:
     template = json.loads(synthesised.read_text())
     table = of_type(template, "AWS::DynamoDB::Table")
@@ -63,15 +76,32 @@ def test_the_cdk_example(synthesised: Path) -> None:
     assert layer["Properties"]["CompatibleRuntimes"] == RUNTIMES
     # A version that a function elsewhere uses must stay.
     assert layer["DeletionPolicy"] == layer["UpdateReplacePolicy"] == "Retain"
-    function = of_type(template, "AWS::Lambda::Function")["Properties"]
-    assert function["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
-    policy = of_type(template, "AWS::IAM::Policy")["Properties"]["PolicyDocument"]
-    (statement,) = policy["Statement"]
-    assert statement["Action"] == "dynamodb:UpdateItem"
-    assert statement["Condition"] == {
-        "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["job"]},
-        "Null": {"dynamodb:LeadingKeys": "false"},
+    for name, lease in (("Job", "job"), ("ReindexTask", "reindex")):
+        function = named(template, "AWS::Lambda::Function", name)["Properties"]
+        assert function["LoggingConfig"] == {"LogFormat": "JSON", "ApplicationLogLevel": "INFO"}
+        policy = named(template, "AWS::IAM::Policy", name)["Properties"]["PolicyDocument"]
+        (statement,) = policy["Statement"]
+        assert statement["Action"] == "dynamodb:UpdateItem"
+        assert statement["Condition"] == only(lease)
+
+
+def test_the_cdk_machine_has_the_lease_from_its_first_state_to_its_last(synthesised: Path) -> None:
+    template = json.loads(synthesised.read_text())
+    machine = of_type(template, "AWS::StepFunctions::StateMachine")["Properties"]
+    assert machine["DefinitionSubstitutions"].keys() == {"LeaseTable", "ReindexTaskArn"}
+    assets = json.loads(synthesised.with_name("lambda-singleton.assets.json").read_text())["files"]
+    sources = [Path(asset["source"]["path"]).name for asset in assets.values()]
+    (uploaded,) = [name for name in sources if name.endswith(".yaml")]
+    known = HERE.parent / "statemachine" / "reindex_borrowed.asl.yaml"
+    assert (synthesised.parent / uploaded).read_text() == known.read_text()
+    policy = named(template, "AWS::IAM::Policy", "ReindexMachine")["Properties"]["PolicyDocument"]
+    by_action = {str(statement["Action"]): statement for statement in policy["Statement"]}
+    assert by_action.keys() == {
+        "lambda:InvokeFunction",
+        str(["dynamodb:UpdateItem", "dynamodb:GetItem"]),
     }
+    looks = by_action[str(["dynamodb:UpdateItem", "dynamodb:GetItem"])]
+    assert looks["Condition"] == only("reindex")
 
 
 def test_what_the_cdk_makes_of_it_is_valid(synthesised: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table of leases, the layer, and a function that uses them, with the CDK.
+"""The table of leases, the layer, a function and a state machine that use them, with the CDK.
 
 In this folder: `pip install aws-cdk-lib`, `cdk bootstrap` once for each account and Region, and
 `cdk deploy`.
@@ -10,6 +10,7 @@ from aws_cdk import App, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from leased_machine import LeasedMachine
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,34 +43,52 @@ layer = lambda_.LayerVersion(
     ],
 )
 
-function = lambda_.Function(
-    stack,
-    "Job",
-    runtime=lambda_.Runtime.PYTHON_3_13,
-    code=lambda_.Code.from_inline(
-        "from lambda_singleton import singleton\n"
-        "@singleton('job', duration=60, on_held='skip')\n"
-        "def handler(event, context):\n"
-        "    return 'done'\n"
-    ),
-    handler="index.handler",
-    timeout=Duration.minutes(5),
-    layers=[layer],
-    # Or nobody sees the library's lines.
-    logging_format=lambda_.LoggingFormat.JSON,
-    application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
-    environment={"SINGLETON_TABLE": table.table_name},
-)
-function.add_to_role_policy(
-    iam.PolicyStatement(
-        actions=["dynamodb:UpdateItem"],
-        resources=[table.table_arn],
-        conditions={
-            "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["job"]},
-            # Without it, a request that names no key would be allowed: Scan, if somebody adds it.
-            "Null": {"dynamodb:LeadingKeys": "false"},
-        },
+
+def leased_function(name: str, lease: str, code: str) -> lambda_.Function:
+    """Make a function that may take this lease, and no other."""
+    function = lambda_.Function(
+        stack,
+        name,
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        code=lambda_.Code.from_inline(code),
+        handler="index.handler",
+        timeout=Duration.minutes(5),
+        layers=[layer],
+        # Or nobody sees the library's lines.
+        logging_format=lambda_.LoggingFormat.JSON,
+        application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
+        environment={"SINGLETON_TABLE": table.table_name},
     )
+    function.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["dynamodb:UpdateItem"],
+            resources=[table.table_arn],
+            conditions={
+                "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [lease]},
+                # Without it, one that names no key would be allowed: Scan, if it is added.
+                "Null": {"dynamodb:LeadingKeys": "false"},
+            },
+        )
+    )
+    return function
+
+
+leased_function(
+    "Job",
+    "job",
+    "from lambda_singleton import singleton\n"
+    "@singleton('job', duration=60, on_held='skip')\n"
+    "def handler(event, context):\n"
+    "    return 'done'\n",
 )
+task = leased_function(
+    "ReindexTask",
+    "reindex",
+    "from lambda_singleton import singleton\n"
+    "@singleton('reindex', duration=30, borrow='execution', park=120)\n"
+    "def handler(event, context, lease):\n"
+    "    return {'index': event['index'], 'token': lease.token}\n",
+)
+LeasedMachine(stack, "Reindex", table=table, task=task)
 
 app.synth()
