@@ -124,11 +124,15 @@ def loans(
     expression: tuple[str, str, str],
     python: tuple[str, str, str],
     fails: str = "applied is True",
+    engine_fails: str = "",
 ) -> tuple[Removal, Removal]:
-    """Return the same for a rule of loans, whose halves are in two files."""
+    """Return the same for a rule of loans, whose halves are in two files.
+
+    `engine_fails` is for an expression that an engine then cannot evaluate.
+    """
     contract = "stores/test_store_contract.py"
     return (
-        removal(f"{contract}::TestEngine::{case}", fails, expression),
+        removal(f"{contract}::TestEngine::{case}", engine_fails or fails, expression),
         removal(f"{contract}::TestMemory::{case}", fails, python),
     )
 
@@ -480,7 +484,7 @@ RULES = (
         "A time that nobody can write is no time.",
         removal(
             "command_line/test_cli.py::TestList::test_a_time_that_cannot_be_written_is_none",
-            "out of range",
+            "is None",
             (
                 "_clock.py",
                 "return seconds if 0 <= seconds <= LATEST + 0.999 else None",
@@ -765,7 +769,7 @@ RULES = (
         "Once the lease reaches the deadline there is nothing to renew.",
         removal(
             "core/test_renewal.py::test_renewals_end_when_the_lease_reaches_the_deadline",
-            "assert 2.0 == inf",
+            "== inf",
             (TENURE, "return self.term.is_over_at(self._ends.wall)", "return False"),
         ),
     ),
@@ -1552,7 +1556,7 @@ RULES = (
         "Each attempt of a task borrows under an owner of its own.",
         removal(
             "core/test_borrow.py::TestATask::test_borrows_and_gives_back_with_two_requests",
-            "during.owner not in",
+            "not in ('arn:aws:states",
             (BORROWER, "self.execution = execution", "self.execution = self.owner = execution"),
         ),
         model=Constant("OwnerIsFreshForEachAttempt", breaks="MutualExclusion", module="Borrow"),
@@ -1619,6 +1623,8 @@ RULES = (
         *loans(
             "test_nothing_is_borrowed_while_nobody_has_it",
             expression=(BORROWING, "(attribute_exists(#owner) AND #baton", "(#baton"),
+            # The update copies the owner, which is then not there.
+            engine_fails="refers to an attribute that does not exist",
             python=(
                 EXECUTION,
                 "        record.owner is not None\n        and loan",

@@ -35,7 +35,7 @@ from lambda_singleton import (
     MemoryStore,
     __version__,
 )
-from lambda_singleton._clock import utc
+from lambda_singleton._clock import epoch, utc
 from lambda_singleton._protocol.operation import Operation
 from lambda_singleton._protocol.operations import ForceRelease, Release, Renew
 from lambda_singleton._protocol.store import Reply
@@ -345,6 +345,7 @@ class TestList:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
+        assert epoch(moment) is None
         take(store, "ledger")
         odd = {"M": {"acquired_at": {"S": moment}}}
         run = {"M": {"started": {"S": moment}, "ended": {"S": moment}, "outcome": {"S": "lost"}}}
