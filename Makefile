@@ -23,7 +23,7 @@ help:  ## show this
 demo: .venv/.ready .venv-engine/.ready  ## watch handlers take, lose and take over leases
 	@$(BIN)/python -m demo
 
-test:  ## lint, types, examples, and all tests on PYTHON: some nine minutes
+test:  ## lint, types, examples, and all tests on PYTHON: some ten minutes
 	@$(AND_SAY_WHAT_WAS_NOT_RUN) lint examples tests
 
 prove:  ## what takes longer: more than an hour
